@@ -1,0 +1,132 @@
+"""What happens around training: the table of layers, progress in the terminal, and when to validate."""
+
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from wavenet.module import LanguageModel
+from wavenet.networks import eval_mode
+
+
+class LayerTable(Callback):
+    """Prints every layer with its output shape for the model's example batch, and its number of parameters."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            model = cast(LanguageModel, pl_module)
+            Console().print(layer_table(model.network, model.example_input_array.to(model.device)))
+
+
+def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
+    """One row per layer: what it is, the shape it makes of ``x`` after the layers before it, its parameters."""
+    table = Table()
+    table.add_column(f"layer, for an input of {tuple(x.shape)}", no_wrap=True)
+    table.add_column("output shape", min_width=12)
+    table.add_column("parameters", justify="right", min_width=10)
+    total = 0
+    with eval_mode(network):
+        for layer in network:
+            x = layer(x)
+            parameters = sum(parameter.numel() for parameter in layer.parameters())
+            total += parameters
+            table.add_row(str(layer), str(tuple(x.shape)), f"{parameters:,}")
+    table.add_section()
+    table.add_row("", "", f"{total:,}")
+    return table
+
+
+class StepProgress(ProgressBar):
+    """Progress in steps, with the latest losses: a bar in a terminal, elsewhere a line after each validation.
+
+    It goes to stderr, so that stdout carries results alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True)
+        self._enabled = True
+        self._progress: Progress | None = None
+
+    def disable(self) -> None:
+        """Shows nothing; Lightning calls it on all processes but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Shows progress again."""
+        self._enabled = True
+
+    def _start(self, description: str, total: float | None) -> None:
+        if self._enabled and self._console.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            self._progress = Progress(
+                *columns, TextColumn("{task.fields[losses]}"), TimeRemainingColumn(), console=self._console
+            )
+            self._progress.start()
+            self._progress.add_task(description, total=total, losses="")
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start("Training", self._total_steps(trainer))
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=trainer.global_step)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        losses = "  ".join(
+            f"{name} {trainer.callback_metrics[name]:.4f}"
+            for name in ("train/loss", "val/loss")
+            if name in trainer.callback_metrics
+        )
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], losses=losses)
+        elif self._enabled:
+            total = self._total_steps(trainer)
+            step = f"{trainer.global_step:,}" + (f" of {total:,}" if total else "")
+            self._console.print(f"step {step}  {losses}", highlight=False)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop()
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start("Scoring", sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(self, *args: Any) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0])
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    @staticmethod
+    def _total_steps(trainer: L.Trainer) -> int | None:
+        by_epochs = (trainer.max_epochs or -1) * trainer.num_training_batches // trainer.accumulate_grad_batches
+        bounds = [int(steps) for steps in (trainer.max_steps, by_epochs) if 0 < steps < float("inf")]
+        return min(bounds, default=None)
+
+
+class FinalValidation(Callback):
+    """Validates after the last step of a run, whether or not ``val_check_interval`` falls on it.
+
+    Without it the last weights of a run are neither measured nor compared with the best ones.
+    """
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        last_step = trainer.global_step == trainer.max_steps
+        last_epoch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if last_step or last_epoch:
+            trainer.should_stop = True  # the training loop validates before it stops early

@@ -1,0 +1,184 @@
+"""The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from wavenet.callbacks import FinalValidation, LayerTable, StepProgress
+from wavenet.checkpoint import CheckpointError, read_checkpoint
+from wavenet.corpus import DATA_DIR
+from wavenet.data import WordsDataModule
+from wavenet.module import LanguageModel
+from wavenet.report import finish_run
+
+DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
+
+
+class OneLineErrorParser(LightningArgumentParser):
+    """A parser whose errors are one line on stderr and exit code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        sys.stderr.write(f"error: {one_line(message)}\n")
+        sys.exit(2)
+
+
+class WaveNetCLI(LightningCLI):
+    """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
+
+    def __init__(self) -> None:
+        if not DEFAULT_CONFIG.is_file():
+            raise FileNotFoundError(f"{DEFAULT_CONFIG} not found: train from a clone, installed with pip install -e .")
+        defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
+        super().__init__(
+            LanguageModel,
+            WordsDataModule,
+            parser_class=OneLineErrorParser,
+            parser_kwargs={subcommand: dict(defaults) for subcommand in self.subcommands()},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--experiment",
+            type=str,
+            default="default",
+            help="Name of the run's folder: <default_root_dir>/<experiment>/version_N.",
+        )
+        parser.link_arguments("model.block_size", "data.block_size")
+        parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Makes the checkpoint's settings the defaults, and refuses the given ones that contradict them."""
+        subcommand = self.config.subcommand
+        ckpt_path = self.config[subcommand].ckpt_path
+        self.recorded_corpus: dict[str, Any] | None = None
+        if ckpt_path is None:
+            if subcommand != "fit":
+                raise ValueError(f"{subcommand} needs trained weights: expected --ckpt_path FILE, got none")
+            return
+        if ckpt_path in ("last", "best"):
+            raise ValueError(
+                f"--ckpt_path {ckpt_path} means a checkpoint of this process, which has none: "
+                f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt"
+            )
+        model, recorded = settings_of(ckpt_path)
+        data = {name: recorded[name] for name in ("split_seed", "deduplicate")}
+        data |= {"path": str(find_corpus(recorded)), "alphabet": model.pop("alphabet")}
+        defaults = {f"model.{name}": value for name, value in model.items()}
+        defaults |= {f"data.{name}": value for name, value in data.items()}
+        parser = self._subcommand_parsers[subcommand]
+        with open(DEFAULT_CONFIG, encoding="utf-8") as file:
+            default_config = parser.parse_string(file.read(), defaults=False)
+        parser.default_config_files = []
+        parser.set_defaults({**vars(default_config.as_flat()), **defaults})
+        self.config = self.parser.parse_args()
+        config = self.config[subcommand]
+        for name in (*(f"model.{name}" for name in model), "data.alphabet"):
+            if config[name] != defaults[name]:
+                raise ValueError(
+                    f"--{name} contradicts the checkpoint: expected {defaults[name]!r}, got {config[name]!r}"
+                )
+        if config.data.path == data["path"]:
+            self.recorded_corpus = recorded
+
+    def after_instantiate_classes(self) -> None:
+        corpus = self.datamodule.corpus
+        if corpus.note:
+            print(f"note: {corpus.note}", file=sys.stderr)
+        if self.recorded_corpus and corpus.sha256 != self.recorded_corpus["sha256"]:
+            raise ValueError(
+                f"{corpus.path} has changed since the checkpoint was written: expected SHA-256 "
+                f"{self.recorded_corpus['sha256']}, got {corpus.sha256}; give --data.path to use another corpus"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        config = self._get(self.config_init, "trainer")
+        callbacks: list[Callback] = [StepProgress()] if config.enable_progress_bar is not False else []
+        if self.subcommand == "fit":
+            self.timer = Timer()
+            callbacks += [self.timer, FinalValidation()]
+            if config.enable_model_summary is not False:
+                callbacks += [LayerTable()]
+            if config.enable_checkpointing is not False and not config.fast_dev_run:
+                callbacks += [
+                    ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
+                    ModelCheckpoint(filename="last", enable_version_counter=False, save_on_exception=True),
+                ]
+            if config.logger in (None, True):
+                experiment = self._get(self.config_init, "experiment")
+                kwargs["logger"] = TensorBoardLogger(config.default_root_dir, experiment, default_hp_metric=False)
+        else:  # an evaluation leaves nothing behind
+            kwargs.update(logger=False, enable_checkpointing=False)
+            self.save_config_callback = None
+        self.trainer_defaults["callbacks"] = callbacks
+        return super().instantiate_trainer(enable_model_summary=False, **kwargs)
+
+    def after_fit(self) -> None:
+        if self.trainer.log_dir is None or not self.trainer.is_global_zero:
+            return
+        finish_run(
+            self.model,
+            self.datamodule,
+            Path(self.trainer.log_dir),
+            steps=self.trainer.global_step,
+            seconds=self.timer.time_elapsed("train"),
+            seed=self._get(self.config, "seed_everything"),
+        )
+
+    def predict(self, **kwargs: Any) -> None:
+        """Writes a line ``word<TAB>log-probability in nats`` to stdout for each word."""
+        log_probs = [value for batch in self.trainer.predict(**kwargs) or () for value in cast(Tensor, batch).tolist()]
+        for word, log_prob in zip(self.datamodule.predict_words, log_probs, strict=True):
+            print(f"{word}\t{log_prob:.4f}")
+
+
+def settings_of(ckpt_path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The hyper-parameters of a checkpoint's model, and the facts of the corpus it was trained on.
+
+    Raises:
+        OSError, CheckpointError: See :func:`wavenet.checkpoint.read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(ckpt_path)
+    if WordsDataModule.__qualname__ not in checkpoint:
+        raise CheckpointError(f"{ckpt_path} does not say what it was trained on: expected a file written by train.py")
+    return checkpoint["hyper_parameters"], checkpoint[WordsDataModule.__qualname__]
+
+
+def find_corpus(recorded: dict[str, Any]) -> Path:
+    """The file a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
+    path = Path(recorded["path"])
+    moved = DATA_DIR / path.name
+    return moved if not path.exists() and moved.exists() else path
+
+
+def one_line(message: object) -> str:
+    """The message on a single line."""
+    if isinstance(message, OSError) and message.filename is not None:
+        message = f"{message.filename}: {message.strerror}"
+    return " ".join(str(message).split())
+
+
+def main() -> None:
+    """Runs the command line; what a user can cause ends in one line on stderr and exit code 1."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # the data is in memory already
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)  # Lightning's own
+    warnings.filterwarnings(
+        "ignore", message="Be aware that when using `ckpt_path`, callbacks"
+    )  # evaluation needs none
+    try:
+        WaveNetCLI()
+    except (ValueError, OSError, MisconfigurationException) as error:
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        sys.exit(1)

@@ -1,0 +1,166 @@
+"""The LightningModule: a network, its vocabulary, and how they are trained."""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+from torchmetrics import MeanMetric
+
+from wavenet.data import WordBatch
+from wavenet.exhibits import wavenet_batch_norm_bug
+from wavenet.networks import wavenet
+from wavenet.scoring import word_log_probs
+from wavenet.vocabulary import Vocabulary
+
+NETWORKS: dict[str, Callable[..., nn.Sequential]] = {
+    "wavenet": wavenet,
+    "wavenet_batch_norm_bug": wavenet_batch_norm_bug,
+}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class LanguageModel(L.LightningModule):
+    """A character-level language model of words, ready for :class:`lightning.Trainer`.
+
+    All arguments are plain values and go into the checkpoint, so that
+    ``LanguageModel.load_from_checkpoint(path)`` needs nothing else.
+
+    Args:
+        alphabet: The characters, in the order of their token ids.
+        network: Which builder makes the network: :func:`wavenet.networks.wavenet`, or the lecture's batch-norm bug.
+        block_size: Length T of a context.
+        group_size: Steps joined by each level: one number for all, or one per level. ``block_size`` makes a flat MLP.
+        embedding_dim: Features of an embedded token.
+        hidden_dim: Features of a hidden step.
+        logits_norm: Whether batch norm follows the last linear layer.
+        optimizer: ``adamw`` or ``sgd``.
+        learning_rate: The highest learning rate of the schedule.
+        weight_decay: The optimizer's weight decay.
+        schedule: The learning rate after each step: ``one_cycle`` (a rise over the first tenth, then a cosine to
+            nearly zero), ``step`` (the lecture's: a tenth from three quarters of the steps on) or ``constant``.
+
+    Shape:
+        - Input: (B, T) token ids.
+        - Output: (B, V) logits.
+
+    Raises:
+        ValueError: See :func:`wavenet.networks.wavenet` and :class:`wavenet.vocabulary.Vocabulary`.
+
+    Examples:
+        >>> model = LanguageModel("abc")
+        >>> model(torch.zeros(32, 8, dtype=torch.long)).shape
+        torch.Size([32, 4])
+    """
+
+    example_input_array: Tensor
+
+    def __init__(
+        self,
+        alphabet: str,
+        network: Literal["wavenet", "wavenet_batch_norm_bug"] = "wavenet",
+        block_size: int = 8,
+        group_size: int | list[int] = 2,
+        embedding_dim: int = 24,
+        hidden_dim: int = 128,
+        logits_norm: bool = False,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.01,
+        schedule: Literal["one_cycle", "step", "constant"] = "one_cycle",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        self.vocabulary = Vocabulary(alphabet)
+        self.network = NETWORKS[network](
+            vocab_size=len(self.vocabulary),
+            block_size=block_size,
+            embedding_dim=embedding_dim,
+            hidden_dim=hidden_dim,
+            group_size=group_size,
+            logits_norm=logits_norm,
+        )
+        self.example_input_array = torch.zeros(32, block_size, dtype=torch.long)
+        self._losses = {"val": MeanMetric(), "test": MeanMetric()}
+        self._block, self._block_sum, self._block_steps = -1, torch.zeros(()), 0
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        logits: Tensor = self.network(contexts)  # (B, V)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        contexts, targets = batch
+        loss = F.cross_entropy(self(contexts), targets)
+        self._log_block_mean(loss.detach())
+        return loss
+
+    def _log_block_mean(self, loss: Tensor) -> None:
+        """Logs the mean of ``log_every_n_steps`` losses: one smooth point, and one call in so many steps."""
+        every_n_steps: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        block, step = divmod(self.global_step, every_n_steps)
+        if block != self._block:
+            self._block, self._block_sum, self._block_steps = block, torch.zeros_like(loss), 0
+        self._block_sum += loss
+        self._block_steps += 1
+        if step + 1 == every_n_steps:
+            self.log("train/loss", self._block_sum / self._block_steps, prog_bar=True)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._update_loss("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_loss("val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._update_loss("test", batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_loss("test")
+
+    def _update_loss(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
+        contexts, targets = batch
+        loss = F.cross_entropy(self(contexts), targets)
+        self._losses[stage].to(self.device).update(loss, weight=len(targets))
+
+    def _log_loss(self, stage: str) -> None:
+        loss = self._losses[stage].compute().item()
+        self._losses[stage].reset()
+        self.log(f"{stage}/loss", loss, prog_bar=True)
+        self.log_dict({f"{stage}/perplexity": exp(loss), f"{stage}/bits_per_character": loss / log(2)})
+
+    def predict_step(self, batch: WordBatch, batch_idx: int) -> Tensor:
+        """Log-probabilities (W,) of the words of the batch, in nats."""
+        return word_log_probs(self(batch.contexts), batch.targets, batch.word_index)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = OPTIMIZERS[self.hparams["optimizer"]](
+            self.parameters(), lr=self.hparams["learning_rate"], weight_decay=self.hparams["weight_decay"], fused=True
+        )
+        if self.hparams["schedule"] == "constant":
+            return optimizer
+        scheduler = self._scheduler(optimizer, self._total_steps())
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _scheduler(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
+        if self.hparams["schedule"] == "step":
+            return MultiStepLR(optimizer, milestones=[total_steps * 3 // 4], gamma=0.1)
+        return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.1)
+
+    def _total_steps(self) -> int:
+        # estimated_stepping_batches would make the training loader anew and lose the place of a resumed run
+        trainer = self.trainer
+        bounded_by_epochs = trainer.max_epochs not in (None, -1)
+        steps = trainer.estimated_stepping_batches if bounded_by_epochs else trainer.max_steps
+        if steps < 1 or steps == float("inf"):
+            raise ValueError(
+                f"schedule {self.hparams['schedule']} needs to know how many steps there will be: "
+                f"set --trainer.max_steps or --trainer.max_epochs, or --model.schedule constant"
+            )
+        return int(steps)

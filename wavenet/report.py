@@ -1,0 +1,121 @@
+"""What a run leaves and says at its end: ``metrics.json``, the losses, a table of samples, and what to type next."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import wavenet
+from wavenet.checkpoint import read_checkpoint
+from wavenet.corpus import Split
+from wavenet.data import WordsDataModule
+from wavenet.generation import sample
+from wavenet.module import LanguageModel
+from wavenet.scoring import mean_loss
+
+NUM_SAMPLES = 20
+
+
+def measure(model: LanguageModel, data: WordsDataModule) -> dict[str, float]:
+    """The losses of the three splits, in nats per token, in eval mode over the whole of each."""
+    return {
+        f"{split}/loss": mean_loss(model.network, data.eval_dataloader(split), model.device) for split in Split._fields
+    }
+
+
+def collect_metrics(
+    model: LanguageModel, data: WordsDataModule, best_checkpoint: Path, steps: int, seconds: float, seed: int | None
+) -> dict[str, Any]:
+    """The record of a run, and leaves the weights of ``best_checkpoint`` in the model.
+
+    ``<split>/loss`` are those of the best checkpoint, which every later command uses; ``last`` holds those of the
+    weights after the last step.
+    """
+    last = measure(model, data)
+    best, best_step = last, steps
+    if best_checkpoint.is_file():
+        checkpoint = read_checkpoint(best_checkpoint)
+        best_step = checkpoint["global_step"]
+        if best_step != steps:
+            model.load_state_dict(checkpoint["state_dict"])
+            best = measure(model, data)
+    return {
+        **best,
+        "step": best_step,
+        "last": {**last, "step": steps},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "steps": steps,
+        "seconds": round(seconds, 2),
+        "seed": seed,
+        "corpus": data.facts,
+        "versions": {
+            "wavenet": wavenet.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "lightning", "torchmetrics", "tensorboard")},
+        },
+    }
+
+
+def write_metrics(metrics: dict[str, Any], path: Path) -> None:
+    """Writes ``metrics.json`` whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
+    """The words by whether they stand in train, only in validation or test, or in none of them.
+
+    Source: the three lists that makemore prints.
+    """
+    train, held_out = set(split.train), {*split.val, *split.test}
+    kinds: dict[str, list[str]] = {"in train": [], "in validation or test": [], "new": []}
+    for word in words:
+        kinds["in train" if word in train else "in validation or test" if word in held_out else "new"].append(word)
+    return kinds
+
+
+def print_report(metrics: dict[str, Any], samples: dict[str, list[str]], run_dir: Path, console: Console) -> None:
+    """Shows the losses, the samples, where the run lies, and the commands that come next."""
+    losses = Table("loss (nats per character)", "train", "validation", "test", title_justify="left")
+    rows = {"best checkpoint": metrics, "last step": metrics["last"]}
+    if metrics["step"] == metrics["steps"]:
+        del rows["last step"]
+    for name, row in rows.items():
+        losses.add_row(f"{name}, step {row['step']:,}", *(f"{row[f'{split}/loss']:.4f}" for split in Split._fields))
+    console.print(losses)
+    table = Table(f"{sum(map(len, samples.values()))} samples", "")
+    for kind, words in samples.items():
+        table.add_row(kind, ", ".join(word or "(empty)" for word in words) or "none")
+    console.print(table)
+    corpus = metrics["corpus"]
+    sizes = " / ".join(f"{count:,}" for count in corpus["examples"].values())
+    console.print(
+        f"{metrics['steps']:,} steps in {metrics['seconds']:.1f} s; {metrics['parameters']:,} parameters; "
+        f"{corpus['words']['train']:,} training words; {sizes} examples in train / validation / test",
+        highlight=False,
+    )
+    best = run_dir / "checkpoints" / "best.ckpt"
+    console.print(
+        f"Run:   {run_dir}",
+        f"Watch: tensorboard --logdir {run_dir.parent.parent}",
+        sep="\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"Test:  python train.py test --ckpt_path {best}", highlight=False, soft_wrap=True)
+    console.print(f"Score: python train.py predict --ckpt_path {best} > scores.tsv", highlight=False, soft_wrap=True)
+
+
+def finish_run(
+    model: LanguageModel, data: WordsDataModule, run_dir: Path, steps: int, seconds: float, seed: int | None
+) -> None:
+    """Measures, records and shows a finished run."""
+    metrics = collect_metrics(model, data, run_dir / "checkpoints" / "best.ckpt", steps, seconds, seed)
+    write_metrics(metrics, run_dir / "metrics.json")
+    words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed)
+    print_report(metrics, sort_samples(words, data.split), run_dir, Console())
