@@ -25,9 +25,9 @@ class LayerTable(Callback):
 def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
     """One row per layer: what it is, the shape it makes of ``x`` after the layers before it, its parameters."""
     table = Table()
-    table.add_column(f"layer, for an input of {tuple(x.shape)}", no_wrap=True)
-    table.add_column("output shape", min_width=12)
-    table.add_column("parameters", justify="right", min_width=10)
+    table.add_column(f"layer, for an input of {tuple(x.shape)}", no_wrap=True, max_width=44)
+    table.add_column("output shape", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
     total = 0
     with eval_mode(network):
         for layer in network:

@@ -21,6 +21,12 @@ from wavenet.module import LanguageModel
 from wavenet.report import finish_run
 
 DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
+NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
+    ".*does not have many workers",  # the data is in memory already
+    "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
+    "Be aware that when using `ckpt_path`, callbacks",  # an evaluation needs none of them
+    ".*treespec, LeafSpec",  # its own, of how it calls torch
+)
 
 
 class OneLineErrorParser(LightningArgumentParser):
@@ -92,6 +98,9 @@ class WaveNetCLI(LightningCLI):
             self.recorded_corpus = recorded
 
     def after_instantiate_classes(self) -> None:
+        self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
+        if self.subcommand == "predict" and self.datamodule.predict_path is not None:
+            return
         corpus = self.datamodule.corpus
         if corpus.note:
             print(f"note: {corpus.note}", file=sys.stderr)
@@ -123,13 +132,24 @@ class WaveNetCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(enable_model_summary=False, **kwargs)
 
+    def fit(self, **kwargs: Any) -> None:
+        """Trains; a folder that cannot be written to is named."""
+        try:
+            self.trainer.fit(**kwargs)
+        except OSError as error:
+            raise OSError(
+                f"cannot write to the run folder {self.trainer.log_dir}: {error.strerror or error}"
+            ) from error
+
     def after_fit(self) -> None:
-        if self.trainer.log_dir is None or not self.trainer.is_global_zero:
+        if self.trainer.log_dir is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
             return
+        watched = any(isinstance(logger, TensorBoardLogger) for logger in self.trainer.loggers)
         finish_run(
             self.model,
             self.datamodule,
-            Path(self.trainer.log_dir),
+            run_dir=Path(self.trainer.log_dir),
+            watch_dir=Path(self.trainer.default_root_dir) if watched else None,
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
             seed=self._get(self.config, "seed_everything"),
@@ -172,11 +192,8 @@ def main() -> None:
     """Runs the command line; what a user can cause ends in one line on stderr and exit code 1."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # the data is in memory already
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec", category=FutureWarning)  # Lightning's own
-    warnings.filterwarnings(
-        "ignore", message="Be aware that when using `ckpt_path`, callbacks"
-    )  # evaluation needs none
+    for message in NOT_APPLICABLE:
+        warnings.filterwarnings("ignore", message=message)
     try:
         WaveNetCLI()
     except (ValueError, OSError, MisconfigurationException) as error:

@@ -42,7 +42,7 @@ class LanguageModel(L.LightningModule):
         optimizer: ``adamw`` or ``sgd``.
         learning_rate: The highest learning rate of the schedule.
         weight_decay: The optimizer's weight decay.
-        schedule: The learning rate after each step: ``one_cycle`` (a rise over the first tenth, then a cosine to
+        schedule: The learning rate after each step: ``one_cycle`` (a rise over the first 15 %, then a cosine to
             nearly zero), ``step`` (the lecture's: a tenth from three quarters of the steps on) or ``constant``.
 
     Shape:
@@ -76,7 +76,7 @@ class LanguageModel(L.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if learning_rate <= 0:
+        if not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
         self.vocabulary = Vocabulary(alphabet)
         self.network = NETWORKS[network](
@@ -151,7 +151,8 @@ class LanguageModel(L.LightningModule):
     def _scheduler(self, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
         if self.hparams["schedule"] == "step":
             return MultiStepLR(optimizer, milestones=[total_steps * 3 // 4], gamma=0.1)
-        return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.1)
+        # OneCycleLR divides by zero where total_steps * pct_start is exactly 1, which 0.15 never makes
+        return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.15)
 
     def _total_steps(self) -> int:
         # estimated_stepping_batches would make the training loader anew and lose the place of a resumed run

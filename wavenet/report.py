@@ -28,17 +28,22 @@ def measure(model: LanguageModel, data: WordsDataModule) -> dict[str, float]:
 
 
 def collect_metrics(
-    model: LanguageModel, data: WordsDataModule, best_checkpoint: Path, steps: int, seconds: float, seed: int | None
+    model: LanguageModel,
+    data: WordsDataModule,
+    checkpoint_path: Path | None,
+    steps: int,
+    seconds: float,
+    seed: int | None,
 ) -> dict[str, Any]:
-    """The record of a run, and leaves the weights of ``best_checkpoint`` in the model.
+    """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
     ``<split>/loss`` are those of the best checkpoint, which every later command uses; ``last`` holds those of the
     weights after the last step.
     """
     last = measure(model, data)
     best, best_step = last, steps
-    if best_checkpoint.is_file():
-        checkpoint = read_checkpoint(best_checkpoint)
+    if checkpoint_path is not None:
+        checkpoint = read_checkpoint(checkpoint_path)
         best_step = checkpoint["global_step"]
         if best_step != steps:
             model.load_state_dict(checkpoint["state_dict"])
@@ -79,7 +84,9 @@ def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
     return kinds
 
 
-def print_report(metrics: dict[str, Any], samples: dict[str, list[str]], run_dir: Path, console: Console) -> None:
+def print_report(
+    metrics: dict[str, Any], samples: dict[str, list[str]], run_dir: Path, watch_dir: Path | None, console: Console
+) -> None:
     """Shows the losses, the samples, where the run lies, and the commands that come next."""
     losses = Table("loss (nats per character)", "train", "validation", "test", title_justify="left")
     rows = {"best checkpoint": metrics, "last step": metrics["last"]}
@@ -99,23 +106,43 @@ def print_report(metrics: dict[str, Any], samples: dict[str, list[str]], run_dir
         f"{corpus['words']['train']:,} training words; {sizes} examples in train / validation / test",
         highlight=False,
     )
-    best = run_dir / "checkpoints" / "best.ckpt"
-    console.print(
-        f"Run:   {run_dir}",
-        f"Watch: tensorboard --logdir {run_dir.parent.parent}",
-        sep="\n",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(f"Test:  python train.py test --ckpt_path {best}", highlight=False, soft_wrap=True)
-    console.print(f"Score: python train.py predict --ckpt_path {best} > scores.tsv", highlight=False, soft_wrap=True)
+    commands = {"Run": str(run_dir)}
+    if watch_dir is not None:
+        commands["Watch"] = f"tensorboard --logdir {watch_dir}"
+    if (best := best_checkpoint(run_dir)) is not None:
+        commands["Test"] = f"python train.py test --ckpt_path {best}"
+        commands["Score"] = f"python train.py predict --ckpt_path {best} > scores.tsv"
+    for name, command in commands.items():
+        console.print(f"{name + ':':7}{command}", highlight=False, soft_wrap=True)
+
+
+def best_checkpoint(run_dir: Path) -> Path | None:
+    """The checkpoint a run is best continued with: the best one, or the last one of a run without validation."""
+    paths = (run_dir / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def finish_run(
-    model: LanguageModel, data: WordsDataModule, run_dir: Path, steps: int, seconds: float, seed: int | None
+    model: LanguageModel,
+    data: WordsDataModule,
+    run_dir: Path,
+    watch_dir: Path | None,
+    steps: int,
+    seconds: float,
+    seed: int | None,
 ) -> None:
-    """Measures, records and shows a finished run."""
-    metrics = collect_metrics(model, data, run_dir / "checkpoints" / "best.ckpt", steps, seconds, seed)
+    """Measures, records and shows a finished run.
+
+    Args:
+        model: The model with the weights of the last step.
+        data: What it was trained on.
+        run_dir: Where the run's files are.
+        watch_dir: What to show to TensorBoard, if the run has written for it.
+        steps: How many steps the training took.
+        seconds: How long it took, validation included.
+        seed: The seed of the training, also used to draw the samples.
+    """
+    metrics = collect_metrics(model, data, best_checkpoint(run_dir), steps, seconds, seed)
     write_metrics(metrics, run_dir / "metrics.json")
     words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed)
-    print_report(metrics, sort_samples(words, data.split), run_dir, Console())
+    print_report(metrics, sort_samples(words, data.split), run_dir, watch_dir, Console())

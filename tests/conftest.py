@@ -1,0 +1,68 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wavenet import corpus
+from wavenet.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = [
+    a + b + c for a in ("em", "ol", "av", "is", "so") for b in ("il", "iv", "ra", "be") for c in ("a", "ia", "ella")
+]
+TINY = [
+    "--trainer.max_steps=12",
+    "--trainer.val_check_interval=5",
+    "--trainer.log_every_n_steps=4",
+    "--model.hidden_dim=8",
+    "--model.embedding_dim=4",
+]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the tests reaches for the internet: the download's address is a closed port of this machine."""
+    monkeypatch.setattr(corpus, "NAMES_URL", "http://127.0.0.1:9/names.txt")
+
+
+@pytest.fixture(scope="session")
+def words_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of sixty words."""
+    path = tmp_path_factory.mktemp("corpus") / "words.txt"
+    path.write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    return path
+
+
+def run_cli(*args: object) -> int:
+    """Runs ``train.py`` with these arguments in this process; the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", *map(str, args)])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, words_file: Path) -> Path:
+    """The folder of a finished run of a few steps."""
+    root = tmp_path_factory.mktemp("runs")
+    assert run_cli("fit", "--data.path", words_file, "--trainer.default_root_dir", root, *TINY) == 0
+    return root / "default" / "version_0"
+
+
+@pytest.fixture
+def cli_error(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs ``train.py`` with wrong input and returns the one line that it must leave on stderr."""
+
+    def run(*args: object, code: int = 1) -> str:
+        capsys.readouterr()
+        assert run_cli(*args) == code
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert captured.err.count("\n") == 1, captured.err
+        return captured.err
+
+    return run

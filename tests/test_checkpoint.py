@@ -1,0 +1,65 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from wavenet.checkpoint import CheckpointError, read_checkpoint
+
+
+class Trap:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_a_checkpoint_is_plain_data(tiny_run: Path) -> None:
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    assert checkpoint["hyper_parameters"]["alphabet"] == "abeilmorsv"
+    assert checkpoint["WordsDataModule"]["split_seed"] == 42
+    assert len(checkpoint["WordsDataModule"]["sha256"]) == 64
+    assert all(value.device.type == "cpu" for value in checkpoint["state_dict"].values())
+
+
+def test_missing_files_and_directories(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="checkpoint not found"):
+        read_checkpoint(tmp_path / "best.ckpt")
+    with pytest.raises(IsADirectoryError, match="got the directory"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.9, 0.999])
+def test_a_truncated_checkpoint(tiny_run: Path, tmp_path: Path, keep: float) -> None:
+    content = (tiny_run / "checkpoints" / "best.ckpt").read_bytes()
+    path = tmp_path / "cut.ckpt"
+    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(CheckpointError, match=r"cut\.ckpt"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"\x80\x04}.", pickle.dumps([1, 2]), bytes(range(256))])
+def test_what_is_not_a_checkpoint(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"other\.ckpt"):
+        read_checkpoint(path)
+
+
+def test_a_pickled_object_is_refused_and_not_executed(tmp_path: Path) -> None:
+    path, sprung = tmp_path / "evil.ckpt", tmp_path / "sprung"
+    torch.save({"state_dict": {}, "hyper_parameters": {"x": Trap(sprung)}}, path)
+    with pytest.raises(CheckpointError, match="not plain data; nothing in it was executed"):
+        read_checkpoint(path)
+    assert not sprung.exists()
+    torch.load(path, weights_only=False)
+    assert sprung.exists()  # the trap works
+
+
+def test_the_entries_it_must_have(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="expected the entries hyper_parameters"):
+        read_checkpoint(tmp_path / "x.ckpt")

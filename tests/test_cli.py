@@ -1,0 +1,198 @@
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, TINY, run_cli
+
+CliError = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "corpus not found"),
+        (b"", "holds no words"),
+        (b"\n \n", "holds no words"),
+        (b"ab\nc\xe9\n", "line 2, byte 2 is 0xe9"),
+        (b"a\nb\nc\n", "at least 6 words, enough for train, validation and test splits, got 3"),
+    ],
+)
+def test_files_that_cannot_be_trained_on(
+    cli_error: CliError, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "words.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert message in cli_error("fit", "--data.path", path, "--trainer.default_root_dir", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
+    assert "got the directory" in cli_error("fit", "--data.path", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "code"),
+    [
+        (["--model.block_size=12"], "group_size 2 does not make block_size 12", 1),
+        (["--model.group_size=[2, 3]"], "group_size [2, 3] does not make block_size 8", 1),
+        (["--model.hidden_dim=0"], "hidden_dim must be at least 1, got 0", 1),
+        (["--model.learning_rate=0"], "learning_rate must be above 0, got 0", 1),
+        (["--data.batch_size=0"], "batch_size must be at least 1, got 0", 1),
+        (["--data.alphabet=ab"], "expected one of the 2 characters of the alphabet 'ab'", 1),
+        (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8", 2),
+        (["--model.optimizer=adam"], "model.optimizer", 2),
+        (["--trainer.max_steps=many"], "trainer.max_steps", 2),
+        (["--config=nowhere.yaml"], "nowhere.yaml", 2),
+        (["--ckpt_path=last"], "--ckpt_path last means a checkpoint of this process, which has none", 1),
+        (["--ckpt_path=best"], "--ckpt_path best means a checkpoint of this process, which has none", 1),
+    ],
+)
+def test_wrong_options(
+    cli_error: CliError, words_file: Path, tmp_path: Path, options: list[str], message: str, code: int
+) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *options]
+    assert message in cli_error(*arguments, code=code)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_where_there_is_none(cli_error: CliError, words_file: Path) -> None:
+    assert "gpu" in cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu")
+
+
+def test_an_unknown_key_in_a_config(cli_error: CliError, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("model:\n  hiden_dim: 8\n", encoding="utf-8")
+    assert "model.hiden_dim" in cli_error("fit", "--config", config, code=2)
+
+
+def test_a_run_folder_that_is_a_file(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("mine", encoding="utf-8")
+    error = cli_error("fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY)
+    assert "runs" in error
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_a_read_only_run_folder(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    error = cli_error("fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY)
+    assert "Permission denied" in error
+
+
+def test_a_full_run_folder(words_file: Path, tmp_path: Path) -> None:
+    limit = 10_000  # bytes a file may have: enough for a configuration, not for a checkpoint
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    command = [sys.executable, "train.py", "fit", "--data.path", str(words_file), *TINY]
+    done = subprocess.run(
+        [*command, "--trainer.default_root_dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=fill,
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
+    assert errors == [f"error: cannot write to the run folder {tmp_path}/default/version_0: File too large"]
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_weights_are_never_random(cli_error: CliError, subcommand: str, tmp_path: Path) -> None:
+    assert "expected --ckpt_path FILE, got none" in cli_error(subcommand)
+    assert "which has none" in cli_error(subcommand, "--ckpt_path=best")
+    assert "which has none" in cli_error(subcommand, "--ckpt_path=last")
+    assert "checkpoint not found" in cli_error(subcommand, "--ckpt_path", tmp_path / "best.ckpt")
+
+
+def test_files_that_are_no_checkpoint(cli_error: CliError, tiny_run: Path, tmp_path: Path) -> None:
+    whole, cut = tiny_run / "checkpoints" / "best.ckpt", tmp_path / "cut.ckpt"
+    cut.write_bytes(whole.read_bytes()[:5000])
+    assert "cut.ckpt is truncated or not a checkpoint" in cli_error("test", "--ckpt_path", cut)
+    content = torch.load(whole, weights_only=True)
+    del content["WordsDataModule"]
+    torch.save(content, cut)
+    assert "does not say what it was trained on" in cli_error("test", "--ckpt_path", cut)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--model.hidden_dim=128", "--model.hidden_dim contradicts the checkpoint: expected 8, got 128"),
+        ("--model.block_size=16", "--model.block_size contradicts the checkpoint: expected 8, got 16"),
+        ("--data.split_seed=7", "--data.split_seed contradicts the checkpoint: expected 42, got 7"),
+        ("--data.deduplicate=true", "--data.deduplicate contradicts the checkpoint: expected False, got True"),
+        ("--data.alphabet=abc", "--data.alphabet contradicts the checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("subcommand", ["fit", "validate"])
+def test_options_that_contradict_the_checkpoint(
+    cli_error: CliError, tiny_run: Path, tmp_path: Path, subcommand: str, option: str, message: str
+) -> None:
+    ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
+    assert message in cli_error(
+        subcommand, "--ckpt_path", ckpt_path, option, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=20"
+    )
+
+
+def test_a_character_outside_the_alphabet_at_test_time(cli_error: CliError, tiny_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(["zoë"] * 20), encoding="utf-8")
+    ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
+    assert "'z' (U+007A) in 'zoë'" in cli_error("test", "--ckpt_path", ckpt_path, "--data.path", other)
+    assert "'z' (U+007A) in 'zoë'" in cli_error("predict", "--ckpt_path", ckpt_path, "--data.predict_path", other)
+
+
+def test_a_corpus_that_changed_since(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "words.txt"
+    copy.write_bytes(words_file.read_bytes())
+    assert run_cli("fit", "--data.path", copy, "--trainer.default_root_dir", tmp_path, *TINY) == 0
+    ckpt_path = tmp_path / "default" / "version_0" / "checkpoints" / "best.ckpt"
+    copy.write_bytes(words_file.read_bytes() + b"ava\n")
+    assert "has changed since the checkpoint was written" in cli_error("test", "--ckpt_path", ckpt_path)
+    copy.unlink()
+    assert "corpus not found" in cli_error("test", "--ckpt_path", ckpt_path)
+    assert run_cli("test", "--ckpt_path", ckpt_path, "--data.path", words_file) == 0
+
+
+def test_the_configuration_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("fit", "--print_config") == 0
+    assert "schedule: one_cycle" in capsys.readouterr().out
+
+
+def test_an_evaluation_takes_the_checkpoints_settings_and_leaves_nothing(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
+    for subcommand in ("validate", "test"):
+        assert run_cli(subcommand, "--ckpt_path", ckpt_path, "--model.hidden_dim=8") == 0
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        assert "loss" in captured.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_writes_words_and_log_probabilities(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
+    assert run_cli("predict", "--ckpt_path", ckpt_path) == 0
+    from_split = capsys.readouterr()
+    assert from_split.err == ""
+    assert len(from_split.out.splitlines()) == 6
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text("".join(line.split("\t")[0] + "\n" for line in from_split.out.splitlines()), encoding="utf-8")
+    assert run_cli("predict", "--ckpt_path", ckpt_path, "--data.predict_path", chosen) == 0
+    assert capsys.readouterr().out == from_split.out
+    assert all(float(line.split("\t")[1]) < 0 for line in from_split.out.splitlines())

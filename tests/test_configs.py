@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, run_cli
+from wavenet.checkpoint import read_checkpoint
+
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+LECTURE = {"context3": 12_097, "context8": 22_097, "hierarchical_bug": 22_397, "hierarchical": 22_397, "scaled": 76_579}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_runs_and_says_how(path: Path, words_file: Path, tmp_path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    first, *rest = path.read_text(encoding="utf-8").splitlines()
+    option = "" if path.stem == "default" else f" --config {name}"
+    assert first == f"# python train.py fit{option}"
+    assert any("expect" in line for line in rest[:2])
+    tiny = ["--trainer.max_steps=3", "--trainer.val_check_interval=3", "--data.path", words_file]
+    assert run_cli(*first.split()[3:], *tiny, "--trainer.default_root_dir", tmp_path) == 0
+    experiment = yaml.safe_load(path.read_text(encoding="utf-8"))["experiment"]
+    assert (tmp_path / experiment / "version_0" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", LECTURE)
+def test_the_lectures_configs_are_the_lectures(name: str, tmp_path: Path) -> None:
+    words = tmp_path / "letters.txt"
+    words.write_text("".join(f"{chr(letter)}a\n" for letter in range(ord("a"), ord("z") + 1)), encoding="utf-8")
+    arguments = ["fit", "--config", ROOT / "configs" / "lecture" / f"{name}.yaml", "--data.path", words]
+    assert run_cli(*arguments, "--trainer.max_steps=1", "--trainer.default_root_dir", tmp_path) == 0
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    network = {k: v for k, v in read_checkpoint(checkpoint)["state_dict"].items() if k.startswith("network.")}
+    parameters = sum(value.numel() for name, value in network.items() if name.endswith(("weight", "bias")))
+    assert parameters == LECTURE[name]
+    config = yaml.safe_load((ROOT / "configs" / "lecture" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert config["trainer"]["max_steps"] == 200_000
+    assert config["data"] == {"batch_size": 32, "replacement": True}
+    assert (config["model"]["optimizer"], config["model"]["schedule"]) == ("sgd", "step")
