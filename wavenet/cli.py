@@ -25,6 +25,7 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
     "Be aware that when using `ckpt_path`, callbacks",  # an evaluation needs none of them
+    "The dirpath has changed",  # a resumed run has a folder of its own
     ".*treespec, LeafSpec",  # its own, of how it calls torch
 )
 

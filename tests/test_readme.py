@@ -1,0 +1,61 @@
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, TINY, run_cli
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+
+
+def commands(start: str) -> list[str]:
+    return [command for command in COMMANDS if command.startswith(start)]
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    assert "make fit" in COMMANDS
+    assert "make test" in COMMANDS
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_make_commands_exist(command: str) -> None:
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", commands("python train.py"))
+def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    assert command.startswith("python train.py ")
+    command = command.split(" > ")[0]
+    command = command.replace("runs/default/version_0", str(tiny_run)).replace("my_words.txt", str(words_file))
+    _, _, subcommand, *options = shlex.split(command)
+    if subcommand == "fit":
+        sizes = [] if "--config" in options else TINY[3:]
+        if "--data.path" not in options:
+            options += ["--data.path", str(words_file)]
+        options += [*TINY[:3], *sizes, "--trainer.default_root_dir", str(tmp_path)]
+    assert run_cli(subcommand, *options) == 0
+
+
+def test_every_command_is_of_a_kind_that_is_tested() -> None:
+    plain = (
+        "git clone",
+        "cd ",
+        "python -m venv",
+        ".venv/bin/pip install",
+        ". .venv/bin/activate",
+        "tensorboard --logdir",
+        "cp ",
+    )
+    for command in COMMANDS:
+        assert command.startswith(("make ", "python train.py ", "pytest", "ruff", "mypy", *plain)), command
+
+
+def test_paths_that_the_readme_names_exist() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"`((?:configs|data|wavenet|tests|benchmarks)/[\w./]+)`", README):
+        assert (ROOT / path).exists() or path == "data/names.txt", path

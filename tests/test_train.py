@@ -1,0 +1,149 @@
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import ROOT, TINY, run_cli
+from wavenet.checkpoint import read_checkpoint
+from wavenet.data import WordsDataModule
+from wavenet.module import LanguageModel
+from wavenet.scoring import mean_loss
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return state
+
+
+def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None:
+    assert {path.name for path in (tiny_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list(tiny_run.glob("events.out.tfevents.*"))
+    config = yaml.safe_load((tiny_run / "config.yaml").read_text(encoding="utf-8"))
+    assert (config["model"]["hidden_dim"], config["trainer"]["max_steps"]) == (8, 12)
+    metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["corpus"] == {
+        "path": str(words_file),
+        "sha256": WordsDataModule(str(words_file)).corpus.sha256,
+        "note": None,
+        "split_seed": 42,
+        "deduplicate": False,
+        "words": {"train": 48, "val": 6, "test": 6},
+        "examples": {"train": 349, "val": 46, "test": 45},
+        "also_in_train": {"val": 0, "test": 0},
+    }
+    assert metrics["steps"] == 12
+    assert metrics["parameters"] == 511
+    assert metrics["versions"]["torch"] == torch.__version__
+
+
+def test_the_checkpoint_gives_the_recorded_losses(tiny_run: Path, words_file: Path) -> None:
+    metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
+    model = LanguageModel.load_from_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    data = WordsDataModule(str(words_file))
+    for split in ("train", "val", "test"):
+        assert mean_loss(model.network, data.eval_dataloader(split), model.device) == metrics[f"{split}/loss"]
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
+    assert run_cli(*arguments) == 0
+    assert run_cli(*arguments, "--seed_everything=7") == 0
+    first, again, other = weights(tiny_run), *(weights(tmp_path / "default" / f"version_{n}") for n in (0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_saved_configuration_repeats_the_run(tiny_run: Path, tmp_path: Path) -> None:
+    assert run_cli("fit", "--config", tiny_run / "config.yaml", "--trainer.default_root_dir", tmp_path) == 0
+    first, again = weights(tiny_run), weights(tmp_path / "default" / "version_0")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_training_goes_on_from_a_checkpoint(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
+    constant = "--model.schedule=constant"
+    assert run_cli(*arguments, constant) == 0
+    first = tmp_path / "default" / "version_0"
+    checkpoint = first / "checkpoints" / "last.ckpt"
+    assert run_cli(*arguments, constant, "--ckpt_path", checkpoint, "--trainer.max_steps=20") == 0
+    more = json.loads((tmp_path / "default" / "version_1" / "metrics.json").read_text(encoding="utf-8"))
+    before = json.loads((first / "metrics.json").read_text(encoding="utf-8"))
+    assert more["steps"] == 20
+    assert more["train/loss"] < before["train/loss"]
+
+
+def test_the_default_command_prints_only_what_a_person_wants(words_file: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "train.py", "fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert [line[:10] for line in done.stderr.splitlines()] == ["step 5 of ", "step 10 of", "step 12 of"]
+    run = tmp_path / "default" / "version_0"
+    for expected in (
+        "(32, 8, 4)",
+        "loss (nats per character)",
+        "20 samples",
+        f"Run:   {run}",
+        f"Watch: tensorboard --logdir {tmp_path}",
+        f"Test:  python train.py test --ckpt_path {run}/checkpoints/best.ckpt",
+    ):
+        assert expected in done.stdout
+
+
+def test_without_the_network_training_goes_on_with_the_bundled_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundled = (ROOT / "data" / "world_names.tsv").read_bytes()
+    (tmp_path / "world_names.tsv").write_bytes(bundled)
+    monkeypatch.setattr("wavenet.corpus.DATA_DIR", tmp_path)
+    assert run_cli("fit", "--trainer.default_root_dir", tmp_path, *TINY) == 0
+    note, *_ = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: names.txt could not be downloaded")
+    assert note.endswith(f"uses the bundled corpus {tmp_path / 'world_names.tsv'}")
+    metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
+    assert note == f"note: {metrics['corpus']['note']}"
+
+
+def get_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return json.load(response)
+
+
+def test_tensorboard_shows_the_run(tiny_run: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/data/plugin/scalars"
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tiny_run.parent.parent), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        tags: dict[str, Any] = {}
+        deadline = time.monotonic() + 60
+        while not tags.get("default/version_0") and time.monotonic() < deadline:
+            time.sleep(0.3)
+            try:
+                tags = get_json(f"{address}/tags")
+            except OSError:
+                assert server.poll() is None
+        names = {"train/loss", "val/loss", "val/perplexity", "val/bits_per_character"}
+        assert names <= set(tags["default/version_0"])
+        query = urllib.parse.urlencode({"tag": "val/loss", "run": "default/version_0"})
+        points = get_json(f"{address}/scalars?{query}")
+        metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
+        assert len(points) == 3
+        assert points[-1][2] == pytest.approx(metrics["last"]["val/loss"], abs=1e-5)
+    finally:
+        server.terminate()
+        server.wait()
