@@ -13,7 +13,9 @@ WORDS = [
 ]
 TINY = [
     "--trainer.max_steps=12",
+    "--trainer.max_epochs=-1",
     "--trainer.val_check_interval=5",
+    "--trainer.check_val_every_n_epoch=null",
     "--trainer.log_every_n_steps=4",
     "--model.hidden_dim=8",
     "--model.embedding_dim=4",

@@ -155,10 +155,7 @@ class LanguageModel(L.LightningModule):
         return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.15)
 
     def _total_steps(self) -> int:
-        # estimated_stepping_batches would make the training loader anew and lose the place of a resumed run
-        trainer = self.trainer
-        bounded_by_epochs = trainer.max_epochs not in (None, -1)
-        steps = trainer.estimated_stepping_batches if bounded_by_epochs else trainer.max_steps
+        steps = self.trainer.estimated_stepping_batches  # bounded by max_steps or max_epochs, whichever comes first
         if steps < 1 or steps == float("inf"):
             raise ValueError(
                 f"schedule {self.hparams['schedule']} needs to know how many steps there will be: "
