@@ -17,7 +17,8 @@ def test_every_config_runs_and_says_how(path: Path, words_file: Path, tmp_path: 
     option = "" if path.stem == "default" else f" --config {name}"
     assert first == f"# python train.py fit{option}"
     assert any("expect" in line for line in rest[:2])
-    tiny = ["--trainer.max_steps=3", "--trainer.val_check_interval=1.0", "--trainer.check_val_every_n_epoch=1", "--data.path", words_file]
+    tiny = ["--trainer.max_steps=3", "--trainer.val_check_interval=1.0", "--trainer.check_val_every_n_epoch=1"]
+    tiny += ["--data.path", str(words_file)]
     assert run_cli(*first.split()[3:], *tiny, "--trainer.default_root_dir", tmp_path) == 0
     experiment = yaml.safe_load(path.read_text(encoding="utf-8"))["experiment"]
     assert (tmp_path / experiment / "version_0" / "metrics.json").is_file()
