@@ -1,5 +1,7 @@
+import ctypes
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,7 @@ CliError = Callable[..., str]
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "corpus not found"),
+        (None, "words not found"),
         (b"", "holds no words"),
         (b"\n \n", "holds no words"),
         (b"ab\nc\xe9\n", "line 2, byte 2 is 0xe9"),
@@ -44,7 +46,18 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
         (["--model.group_size=[2, 3]"], "group_size [2, 3] does not make block_size 8", 1),
         (["--model.hidden_dim=0"], "hidden_dim must be at least 1, got 0", 1),
         (["--model.learning_rate=0"], "learning_rate must be above 0, got 0", 1),
-        (["--data.batch_size=0"], "batch_size must be at least 1, got 0", 1),
+        (["--data.batch_size=1"], "batch_size must be at least 2, for batch norm to have a variance, got 1", 1),
+        (["--model.weight_decay=-1"], "weight_decay must be at least 0, got -1", 1),
+        (["--trainer.max_steps=0"], "--trainer.max_steps 0 trains nothing", 1),
+        (["--trainer.max_epochs=0"], "--trainer.max_epochs 0 trains nothing", 1),
+        (["--trainer.accumulate_grad_batches=0"], "--trainer.accumulate_grad_batches must be above 0, got 0", 1),
+        (["--trainer.log_every_n_steps=0"], "--trainer.log_every_n_steps must be above 0, got 0", 1),
+        (["--trainer.val_check_interval=0"], "--trainer.val_check_interval must be above 0, got 0", 1),
+        (["--trainer.overfit_batches=2"], "--trainer.overfit_batches is not supported", 1),
+        (["--trainer.logger=false"], "--trainer.logger false is not supported", 1),
+        (["--trainer.devices=2", "--trainer.accelerator=cpu"], "expected one device, got 2", 1),
+        (["--trainer.max_time=banana"], "banana", 1),
+        (["--experiment=../x"], "expected a name without slashes, got '../x'", 1),
         (["--data.alphabet=ab"], "expected one of the 2 characters of the alphabet 'ab'", 1),
         (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8", 2),
         (["--model.optimizer=adam"], "model.optimizer", 2),
@@ -57,14 +70,14 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
 def test_wrong_options(
     cli_error: CliError, words_file: Path, tmp_path: Path, options: list[str], message: str, code: int
 ) -> None:
-    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *options]
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY[:4], *options]
     assert message in cli_error(*arguments, code=code)
-    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("best.ckpt"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_where_there_is_none(cli_error: CliError, words_file: Path) -> None:
-    assert "gpu" in cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu")
+    assert "No supported gpu backend found" in cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu")
 
 
 def test_an_unknown_key_in_a_config(cli_error: CliError, tmp_path: Path) -> None:
@@ -80,31 +93,66 @@ def test_a_run_folder_that_is_a_file(cli_error: CliError, words_file: Path, tmp_
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_read_only_run_folder(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o555)
-    error = cli_error("fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY)
-    assert "Permission denied" in error
+def give_up_roots_privilege() -> None:
+    """Makes a read-only folder read-only to root as well: drops CAP_DAC_OVERRIDE at the next exec."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
-def test_a_full_run_folder(words_file: Path, tmp_path: Path) -> None:
-    limit = 10_000  # bytes a file may have: enough for a configuration, not for a checkpoint
+def limit_file_sizes() -> None:
+    """Leaves room for a configuration, not for a checkpoint."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    def fill() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    command = [sys.executable, "train.py", "fit", "--data.path", str(words_file), *TINY]
-    done = subprocess.run(
-        [*command, "--trainer.default_root_dir", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=fill,
-    )
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process as Linux does")
+@pytest.mark.parametrize(
+    ("limit", "reason"), [(give_up_roots_privilege, "Permission denied"), (limit_file_sizes, "File too large")]
+)
+def test_a_read_only_or_full_run_folder(
+    words_file: Path, tmp_path: Path, limit: Callable[[], None], reason: str
+) -> None:
+    if limit is give_up_roots_privilege:
+        tmp_path.chmod(0o555)
+    command = [
+        sys.executable,
+        "train.py",
+        "fit",
+        "--data.path",
+        words_file,
+        *TINY,
+        "--trainer.default_root_dir",
+        tmp_path,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
-    assert errors == [f"error: cannot write to the run folder {tmp_path}/default/version_0: File too large"]
+    assert errors == [f"error: cannot write to the run folder {tmp_path}/default/version_0: {reason}"]
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on(words_file: Path, tmp_path: Path, sent: int, code: int) -> None:
+    command = [
+        sys.executable,
+        "train.py",
+        "fit",
+        "--data.path",
+        words_file,
+        *TINY,
+        "--trainer.default_root_dir",
+        tmp_path,
+    ]
+    command += ["--trainer.max_steps=1000000", "--trainer.val_check_interval=50"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline().startswith("step 50 ")
+        run.send_signal(sent)
+        *_, line = run.stderr.read().splitlines()
+    assert run.returncode == code
+    last = tmp_path / "default" / "version_0" / "checkpoints" / "last.ckpt"
+    assert line.startswith("interrupted at step ")
+    assert line.endswith(f"continue with python train.py fit --ckpt_path {last}")
+    assert last.is_file()
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
@@ -122,7 +170,47 @@ def test_files_that_are_no_checkpoint(cli_error: CliError, tiny_run: Path, tmp_p
     content = torch.load(whole, weights_only=True)
     del content["WordsDataModule"]
     torch.save(content, cut)
-    assert "does not say what it was trained on" in cli_error("test", "--ckpt_path", cut)
+    assert "was not written by train.py: expected the entries WordsDataModule" in cli_error("test", "--ckpt_path", cut)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "value"),
+    [
+        ("hyper_parameters", "hidden_dim", 16),
+        ("hyper_parameters", "hidden_dim", "many"),
+        ("hyper_parameters", "network", "eval"),
+        ("hyper_parameters", "nonsense", 1),
+        ("state_dict", "nonsense", torch.zeros(1)),
+        ("WordsDataModule", "sha256", None),
+    ],
+)
+def test_a_checkpoint_that_was_tampered_with(
+    cli_error: CliError, tiny_run: Path, tmp_path: Path, entry: str, key: str, value: object
+) -> None:
+    content = torch.load(tiny_run / "checkpoints" / "best.ckpt", weights_only=True)
+    content[entry][key] = value
+    if value is None:
+        del content[entry][key]
+    torch.save(content, tmp_path / "x.ckpt")
+    assert "does not hold a whole model of this version" in cli_error("test", "--ckpt_path", tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [(12, "is at step 12, which leaves nothing to do"), (20, "schedule one_cycle ends at step 12: expected")],
+)
+def test_a_training_that_cannot_go_on(
+    cli_error: CliError, tiny_run: Path, tmp_path: Path, steps: int, message: str
+) -> None:
+    ckpt_path = tiny_run / "checkpoints" / "last.ckpt"
+    options = ["--trainer.default_root_dir", tmp_path, *TINY[:2], f"--trainer.max_steps={steps}"]
+    assert message in cli_error("fit", "--ckpt_path", ckpt_path, *options)
+
+
+def test_max_time_ends_a_run(words_file: Path, tmp_path: Path) -> None:
+    options = ["--trainer.max_steps=-1", "--trainer.max_time=00:00:00:01", "--model.schedule=constant"]
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY[1:], *options]
+    assert run_cli(*arguments) == 0
 
 
 @pytest.mark.parametrize(
@@ -161,7 +249,7 @@ def test_a_corpus_that_changed_since(cli_error: CliError, words_file: Path, tmp_
     copy.write_bytes(words_file.read_bytes() + b"ava\n")
     assert "has changed since the checkpoint was written" in cli_error("test", "--ckpt_path", ckpt_path)
     copy.unlink()
-    assert "corpus not found" in cli_error("test", "--ckpt_path", ckpt_path)
+    assert "words not found" in cli_error("test", "--ckpt_path", ckpt_path)
     assert run_cli("test", "--ckpt_path", ckpt_path, "--data.path", words_file) == 0
 
 

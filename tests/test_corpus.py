@@ -41,6 +41,7 @@ def test_other_fields_are_labels(tmp_path: Path) -> None:
         (b"abc\nd\xe9f\n", "line 2, byte 2 is 0xe9"),
         (b"\xef\xbb\xbfabc\nd\xe9f\n", "line 2, byte 2 is 0xe9"),
         (b"\xef\xbb\xbfa\xe9\n", "line 1, byte 5 is 0xe9"),
+        (b"abc\nd\0f\n", "line 2: expected text, got a NUL"),
         (b"abc\n\tlabel\n", "line 2: expected a word before the first tab"),
     ],
 )
@@ -50,7 +51,7 @@ def test_files_that_are_no_corpus(tmp_path: Path, content: bytes, message: str) 
 
 
 def test_missing_files_and_directories(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="corpus not found"):
+    with pytest.raises(FileNotFoundError, match="words not found"):
         read_corpus(tmp_path / "nothing")
     with pytest.raises(IsADirectoryError, match="got the directory"):
         read_corpus(tmp_path)
@@ -126,7 +127,9 @@ def test_the_default_corpus_is_downloaded_once(server: str, data_dir: Path, monk
     assert sorted(path.name for path in data_dir.iterdir()) == ["names.txt", corpus.BUNDLED]
 
 
-@pytest.mark.parametrize(("page", "reason"), [("missing", "Not Found"), (None, "refused")])
+@pytest.mark.parametrize(
+    ("page", "reason"), [("missing", "Not Found"), ("truncated", "connection ended"), (None, "refused")]
+)
 def test_without_the_network_the_bundled_corpus_is_used_and_says_so(
     server: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, page: str | None, reason: str
 ) -> None:
@@ -142,8 +145,8 @@ def test_without_the_network_the_bundled_corpus_is_used_and_says_so(
 def test_a_download_of_something_else_leaves_nothing(server: str, data_dir: Path) -> None:
     with pytest.raises(ValueError, match="expected 0000; nothing was kept"):
         download(f"{server}/names.txt", data_dir / "names.txt", "0000")
-    with pytest.raises((ValueError, OSError)):
-        download(f"{server}/truncated", data_dir / "names.txt", "0000")
+    with pytest.raises(ConnectionError, match=f"ended after {len(CONTENT)} of {len(CONTENT) + 100} bytes"):
+        download(f"{server}/truncated", data_dir / "names.txt", corpus.NAMES_SHA256)
     assert [path.name for path in data_dir.iterdir()] == [corpus.BUNDLED]
 
 

@@ -10,7 +10,7 @@ WITH_LIGHTNING = {"callbacks", "cli", "data", "module", "report"}
 WITHOUT_TORCH = {"__init__", "__main__", "corpus", "vocabulary"}
 ORDER = [
     "vocabulary", "corpus", "layers", "networks", "exhibits", "generation", "scoring", "checkpoint",
-    "data", "module", "callbacks", "report", "cli", "__main__",
+    "datasets", "data", "module", "checks", "callbacks", "report", "cli", "__main__",
 ]  # fmt: skip
 MODULES = {path.stem: path for path in sorted((ROOT / "wavenet").glob("*.py"))}
 

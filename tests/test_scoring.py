@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from wavenet.data import WindowDataset
+from wavenet.datasets import WindowDataset
 from wavenet.networks import eval_mode, wavenet
 from wavenet.scoring import mean_loss, word_log_probs
 from wavenet.vocabulary import Vocabulary

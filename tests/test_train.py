@@ -31,7 +31,7 @@ def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None
     assert (config["model"]["hidden_dim"], config["trainer"]["max_steps"]) == (8, 12)
     metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["corpus"] == {
-        "path": str(words_file),
+        "path": str(words_file.absolute()),
         "sha256": WordsDataModule(str(words_file)).corpus.sha256,
         "note": None,
         "split_seed": 42,

@@ -1,8 +1,10 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
 import logging
+import os
 import sys
 import warnings
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -11,11 +13,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.callbacks import FinalValidation, LayerTable, StepProgress
-from wavenet.checkpoint import CheckpointError, read_checkpoint
-from wavenet.corpus import DATA_DIR
+from wavenet.checks import check_trainer, find_corpus, settings_of
 from wavenet.data import WordsDataModule
 from wavenet.module import LanguageModel
 from wavenet.report import finish_run
@@ -68,7 +70,7 @@ class WaveNetCLI(LightningCLI):
         """Makes the checkpoint's settings the defaults, and refuses the given ones that contradict them."""
         subcommand = self.config.subcommand
         ckpt_path = self.config[subcommand].ckpt_path
-        self.recorded_corpus: dict[str, Any] | None = None
+        self.recorded: dict[str, Any] | None = None
         if ckpt_path is None:
             if subcommand != "fit":
                 raise ValueError(f"{subcommand} needs trained weights: expected --ckpt_path FILE, got none")
@@ -78,7 +80,7 @@ class WaveNetCLI(LightningCLI):
                 f"--ckpt_path {ckpt_path} means a checkpoint of this process, which has none: "
                 f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt"
             )
-        model, recorded = settings_of(ckpt_path)
+        model, recorded = settings_of(ckpt_path, subcommand)
         data = {name: recorded[name] for name in ("split_seed", "deduplicate")}
         data |= {"path": str(find_corpus(recorded)), "alphabet": model.pop("alphabet")}
         defaults = {f"model.{name}": value for name, value in model.items()}
@@ -95,8 +97,7 @@ class WaveNetCLI(LightningCLI):
                 raise ValueError(
                     f"--{name} contradicts the checkpoint: expected {defaults[name]!r}, got {config[name]!r}"
                 )
-        if config.data.path == data["path"]:
-            self.recorded_corpus = recorded
+        self.recorded = recorded
 
     def after_instantiate_classes(self) -> None:
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
@@ -105,17 +106,22 @@ class WaveNetCLI(LightningCLI):
         corpus = self.datamodule.corpus
         if corpus.note:
             print(f"note: {corpus.note}", file=sys.stderr)
-        if self.recorded_corpus and corpus.sha256 != self.recorded_corpus["sha256"]:
+        if self.recorded is None:
+            return
+        if self.datamodule.path == str(find_corpus(self.recorded)) and corpus.sha256 != self.recorded["sha256"]:
             raise ValueError(
                 f"{corpus.path} has changed since the checkpoint was written: expected SHA-256 "
-                f"{self.recorded_corpus['sha256']}, got {corpus.sha256}; give --data.path to use another corpus"
+                f"{self.recorded['sha256']}, got {corpus.sha256}; give --data.path to use another corpus"
             )
+        self.datamodule.load_state_dict(self.recorded)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
+        check_trainer(config)
         callbacks: list[Callback] = [StepProgress()] if config.enable_progress_bar is not False else []
         if self.subcommand == "fit":
-            self.timer = Timer()
+            self.timer = Timer(config.max_time)
+            kwargs["max_time"] = None  # Lightning would add a timer of its own
             callbacks += [self.timer, FinalValidation()]
             if config.enable_model_summary is not False:
                 callbacks += [LayerTable()]
@@ -126,17 +132,29 @@ class WaveNetCLI(LightningCLI):
                 ]
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
+                if Path(experiment).name != experiment or not experiment:
+                    raise ValueError(
+                        f"--experiment names a folder: expected a name without slashes, got {experiment!r}"
+                    )
                 kwargs["logger"] = TensorBoardLogger(config.default_root_dir, experiment, default_hp_metric=False)
         else:  # an evaluation leaves nothing behind
             kwargs.update(logger=False, enable_checkpointing=False)
             self.save_config_callback = None
         self.trainer_defaults["callbacks"] = callbacks
-        return super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        if trainer.world_size > 1:
+            raise ValueError(f"expected one device, got {trainer.world_size}: set --trainer.devices 1")
+        return trainer
 
     def fit(self, **kwargs: Any) -> None:
-        """Trains; a folder that cannot be written to is named."""
+        """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
         try:
             self.trainer.fit(**kwargs)
+        except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
+            last = Path(self.trainer.log_dir or ".") / "checkpoints" / "last.ckpt"
+            saved = f"; continue with python train.py fit --ckpt_path {last}" if last.exists() else ""
+            sys.stderr.write(f"interrupted at step {self.trainer.global_step}{saved}\n")
+            sys.exit(143 if isinstance(stop, SIGTERMException) else 130)
         except OSError as error:
             raise OSError(
                 f"cannot write to the run folder {self.trainer.log_dir}: {error.strerror or error}"
@@ -153,33 +171,17 @@ class WaveNetCLI(LightningCLI):
             watch_dir=Path(self.trainer.default_root_dir) if watched else None,
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
-            seed=self._get(self.config, "seed_everything"),
+            seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
         )
 
     def predict(self, **kwargs: Any) -> None:
         """Writes a line ``word<TAB>log-probability in nats`` to stdout for each word."""
-        log_probs = [value for batch in self.trainer.predict(**kwargs) or () for value in cast(Tensor, batch).tolist()]
-        for word, log_prob in zip(self.datamodule.predict_words, log_probs, strict=True):
+        batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or ()
+        log_probs = [log_prob for batch in batches for log_prob in cast(Tensor, batch).tolist()]
+        for word, log_prob in zip(
+            self.datamodule.predict_words, log_probs, strict=False
+        ):  # a limit may cut the batches
             print(f"{word}\t{log_prob:.4f}")
-
-
-def settings_of(ckpt_path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The hyper-parameters of a checkpoint's model, and the facts of the corpus it was trained on.
-
-    Raises:
-        OSError, CheckpointError: See :func:`wavenet.checkpoint.read_checkpoint`.
-    """
-    checkpoint = read_checkpoint(ckpt_path)
-    if WordsDataModule.__qualname__ not in checkpoint:
-        raise CheckpointError(f"{ckpt_path} does not say what it was trained on: expected a file written by train.py")
-    return checkpoint["hyper_parameters"], checkpoint[WordsDataModule.__qualname__]
-
-
-def find_corpus(recorded: dict[str, Any]) -> Path:
-    """The file a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
-    path = Path(recorded["path"])
-    moved = DATA_DIR / path.name
-    return moved if not path.exists() and moved.exists() else path
 
 
 def one_line(message: object) -> str:
@@ -195,8 +197,19 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", message=message)
+    for stream in (sys.stdout, sys.stderr):
+        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run
     try:
         WaveNetCLI()
-    except (ValueError, OSError, MisconfigurationException) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, ImportError, MisconfigurationException) as error:
+        if os.environ.get("WAVENET_TRACEBACK"):
+            raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(1)

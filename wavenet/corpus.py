@@ -62,7 +62,7 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"corpus not found: expected a text file with one word per line at {path}") from None
+        raise FileNotFoundError(f"words not found: expected a text file with one word per line at {path}") from None
     except IsADirectoryError:
         raise IsADirectoryError(f"expected a text file with one word per line, got the directory {path}") from None
     try:
@@ -77,6 +77,8 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
     words, labels = [], []
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         word, *fields = (unicodedata.normalize("NFC", field.strip()) for field in line.split("\t"))
+        if "\0" in line:
+            raise ValueError(f"{path}, line {number}: expected text, got a NUL character; save the file as UTF-8")
         if word:
             words.append(word)
             labels.append(tuple(fields))
@@ -84,7 +86,7 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
             raise ValueError(f"{path}, line {number}: expected a word before the first tab, got none")
     if not words:
         raise ValueError(f"{path} holds no words: expected one word per line, got {len(content)} bytes without any")
-    return Corpus(path, hashlib.sha256(content).hexdigest(), words, labels, note)
+    return Corpus(path.absolute(), hashlib.sha256(content).hexdigest(), words, labels, note)
 
 
 def default_corpus() -> Corpus:
@@ -111,7 +113,7 @@ def download(url: str, path: Path, sha256: str) -> None:
     """Fetches a file to ``path``, which appears only once it is complete and its SHA-256 is the expected one.
 
     Raises:
-        OSError, HTTPException: There is no network, the server refuses, or the file cannot be written.
+        OSError, HTTPException: There is no network, the server refuses or stops, or the file cannot be written.
         ValueError: The SHA-256 is another one.
     """
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
@@ -129,6 +131,8 @@ def download(url: str, path: Path, sha256: str) -> None:
                 ) as source:
                     shutil.copyfileobj(source, part)
                 part.close()
+                if (got_size := Path(part.name).stat().st_size) < size:
+                    raise ConnectionError(f"the connection ended after {got_size:,} of {size:,} bytes")
                 got = hashlib.sha256(Path(part.name).read_bytes()).hexdigest()
                 if got != sha256:
                     raise ValueError(

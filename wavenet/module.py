@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import exp, log
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torchmetrics import MeanMetric
 
-from wavenet.data import WordBatch
+from wavenet.datasets import WordBatch
 from wavenet.exhibits import wavenet_batch_norm_bug
 from wavenet.networks import wavenet
 from wavenet.scoring import word_log_probs
@@ -50,7 +50,9 @@ class LanguageModel(L.LightningModule):
         - Output: (B, V) logits.
 
     Raises:
-        ValueError: See :func:`wavenet.networks.wavenet` and :class:`wavenet.vocabulary.Vocabulary`.
+        ValueError: ``learning_rate`` is not above 0 or ``weight_decay`` below it; see also
+            :func:`wavenet.networks.wavenet` and :class:`wavenet.vocabulary.Vocabulary`. Raised later, when a loss is
+            no longer finite, or when the training that a checkpoint is to continue cannot be continued.
 
     Examples:
         >>> model = LanguageModel("abc")
@@ -78,6 +80,8 @@ class LanguageModel(L.LightningModule):
         self.save_hyperparameters()
         if not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, got {weight_decay}")
         self.vocabulary = Vocabulary(alphabet)
         self.network = NETWORKS[network](
             vocab_size=len(self.vocabulary),
@@ -127,13 +131,17 @@ class LanguageModel(L.LightningModule):
     def _update_loss(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
         contexts, targets = batch
         loss = F.cross_entropy(self(contexts), targets)
+        if not loss.isfinite():
+            raise ValueError(
+                f"{stage}/loss is {loss} at step {self.global_step}: training has diverged; lower --model.learning_rate"
+            )
         self._losses[stage].to(self.device).update(loss, weight=len(targets))
 
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
         self._losses[stage].reset()
         self.log(f"{stage}/loss", loss, prog_bar=True)
-        self.log_dict({f"{stage}/perplexity": exp(loss), f"{stage}/bits_per_character": loss / log(2)})
+        self.log_dict({f"{stage}/perplexity": exp(min(loss, 700)), f"{stage}/bits_per_character": loss / log(2)})
 
     def predict_step(self, batch: WordBatch, batch_idx: int) -> Tensor:
         """Log-probabilities (W,) of the words of the batch, in nats."""
@@ -153,6 +161,23 @@ class LanguageModel(L.LightningModule):
             return MultiStepLR(optimizer, milestones=[total_steps * 3 // 4], gamma=0.1)
         # OneCycleLR divides by zero where total_steps * pct_start is exactly 1, which 0.15 never makes
         return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.15)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to continue a training that has ended, or whose schedule is made for another number of steps."""
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return
+        schedules = [state["total_steps"] for state in checkpoint["lr_schedulers"] if "total_steps" in state]
+        expected, done = self.trainer.estimated_stepping_batches, checkpoint["global_step"]
+        if done >= expected:
+            raise ValueError(
+                f"the checkpoint's training is at step {done}, which leaves nothing to do: "
+                f"expected more steps than that in all, got --trainer.max_steps or max_epochs for {expected}"
+            )
+        if schedules and schedules[0] != expected:
+            raise ValueError(
+                f"the checkpoint's schedule {self.hparams['schedule']} ends at step {schedules[0]}: "
+                f"expected --trainer.max_steps or max_epochs for as many, got {expected}"
+            )
 
     def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches  # bounded by max_steps or max_epochs, whichever comes first

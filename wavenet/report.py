@@ -4,6 +4,7 @@ import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -68,7 +69,7 @@ def collect_metrics(
 def write_metrics(metrics: dict[str, Any], path: Path) -> None:
     """Writes ``metrics.json`` whole or not at all."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)
 
 
@@ -104,16 +105,15 @@ def print_report(
     console.print(
         f"{metrics['steps']:,} steps in {metrics['seconds']:.1f} s; {metrics['parameters']:,} parameters; "
         f"{corpus['words']['train']:,} training words; {sizes} examples in train / validation / test",
-        highlight=False,
     )
     commands = {"Run": str(run_dir)}
     if watch_dir is not None:
-        commands["Watch"] = f"tensorboard --logdir {watch_dir}"
+        commands["Watch"] = f"tensorboard --logdir {quote(str(watch_dir))}"
     if (best := best_checkpoint(run_dir)) is not None:
-        commands["Test"] = f"python train.py test --ckpt_path {best}"
-        commands["Score"] = f"python train.py predict --ckpt_path {best} > scores.tsv"
+        commands["Test"] = f"python train.py test --ckpt_path {quote(str(best))}"
+        commands["Score"] = f"python train.py predict --ckpt_path {quote(str(best))} > scores.tsv"
     for name, command in commands.items():
-        console.print(f"{name + ':':7}{command}", highlight=False, soft_wrap=True)
+        console.print(f"{name + ':':7}{command}", soft_wrap=True)
 
 
 def best_checkpoint(run_dir: Path) -> Path | None:
@@ -145,4 +145,10 @@ def finish_run(
     metrics = collect_metrics(model, data, best_checkpoint(run_dir), steps, seconds, seed)
     write_metrics(metrics, run_dir / "metrics.json")
     words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed)
-    print_report(metrics, sort_samples(words, data.split), run_dir, watch_dir, Console())
+    print_report(
+        metrics,
+        sort_samples(words, data.split),
+        run_dir,
+        watch_dir,
+        Console(markup=False, emoji=False, highlight=False),
+    )
