@@ -13,7 +13,7 @@ from wavenet.networks import wavenet
 
 
 def fit(words_file: Path, *callbacks: L.Callback, **kwargs: object) -> L.Trainer:
-    data = WordsDataModule(str(words_file), batch_size=64)
+    data = WordsDataModule(str(words_file), batching="windows", batch_size=64)
     model = LanguageModel(data.alphabet, embedding_dim=4, hidden_dim=8)
     settings = {"max_steps": 8, "val_check_interval": 5, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}

@@ -36,5 +36,5 @@ def test_the_lectures_configs_are_the_lectures(name: str, tmp_path: Path) -> Non
     assert parameters == LECTURE[name]
     config = yaml.safe_load((ROOT / "configs" / "lecture" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert config["trainer"]["max_steps"] == 200_000
-    assert config["data"] == {"batch_size": 32, "replacement": True}
+    assert config["data"] == {"batching": "windows", "batch_size": 32, "replacement": True}
     assert (config["model"]["optimizer"], config["model"]["schedule"]) == ("sgd", "step")

@@ -36,8 +36,8 @@ def test_the_training_order_follows_the_training_seed(words_file: Path) -> None:
 
 
 def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavenet.data.EVAL_TOKENS", 8 * 7)
-    data = module(words_file)
+    monkeypatch.setattr("wavenet.data.EVAL_SIZE", 8 * 7)
+    data = module(words_file, batching="windows")
     data.setup("fit")
     windows = [
         (context, target)
@@ -87,13 +87,16 @@ def test_a_character_outside_the_alphabet_is_found_at_setup(words_file: Path, tm
         module(words_file, alphabet="aeilorsv", predict_path=str(other)).setup("predict")
 
 
-def test_prediction_keeps_words_whole_and_in_order(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavenet.data.EVAL_TOKENS", 16 * 8 * 2)
-    data = module(words_file)
+@pytest.mark.parametrize("batching", ["words", "windows"])
+def test_prediction_keeps_words_whole_and_in_order(
+    words_file: Path, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavenet.data.EVAL_SIZE", 16 * 8 * 2)
+    data = module(words_file, batching=batching)
     data.setup("predict")
     batches = list(data.predict_dataloader())
     assert len(batches) == 3
-    assert [int(batch.word_index[-1]) + 1 for batch in batches] == [2, 2, 2]
+    assert [int((batch.targets == 0).sum()) for batch in batches] == [2, 2, 2]
     targets = [token for batch in batches for token in batch.targets.tolist()]
     assert targets == [t for word in data.split.test for t in [*data.vocabulary.encode(word), 0]]
 

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet.datasets import BatchIndices, WindowDataset
+from wavenet.datasets import BatchIndices, WindowDataset, WordDataset
 from wavenet.vocabulary import Vocabulary
 
 
@@ -52,3 +52,15 @@ def test_drawing_with_replacement_repeats_and_fills_every_batch() -> None:
     drawn = list(BatchIndices(1000, 32, seed=1, replacement=True))
     assert {len(batch) for batch in drawn} == {32}
     assert len(torch.cat(drawn).unique()) < 700  # 632 expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("ab.é", min_size=1), min_size=1, max_size=9), st.data())
+def test_packed_words_are_the_words_between_boundaries(words: list[str], data: st.DataObject) -> None:
+    vocabulary = Vocabulary("ab.é")
+    index = data.draw(st.lists(st.integers(0, len(words) - 1), min_size=1))
+    tokens, targets, position = WordDataset(words, vocabulary)[torch.tensor(index)]
+    encoded = [vocabulary.encode(words[i]) for i in index]
+    assert tokens.tolist() == [token for word in encoded for token in [0, *word]]
+    assert targets.tolist() == [token for word in encoded for token in [*word, 0]]
+    assert position.tolist() == [p for word in encoded for p in range(len(word) + 1)]

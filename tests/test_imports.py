@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 WITH_LIGHTNING = {"callbacks", "cli", "data", "module", "report"}
 WITHOUT_TORCH = {"__init__", "__main__", "corpus", "vocabulary"}
 ORDER = [
-    "vocabulary", "corpus", "layers", "networks", "exhibits", "generation", "scoring", "checkpoint",
+    "vocabulary", "corpus", "layers", "networks", "exhibits", "sliding", "generation", "scoring", "checkpoint",
     "datasets", "data", "module", "checks", "callbacks", "report", "cli", "__main__",
 ]  # fmt: skip
 MODULES = {path.stem: path for path in sorted((ROOT / "wavenet").glob("*.py"))}

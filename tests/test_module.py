@@ -44,7 +44,7 @@ def test_the_hyper_parameters_are_plain_and_complete() -> None:
 def test_evaluation_is_one_exact_mean_over_tokens(
     data: WordsDataModule, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavenet.data.EVAL_TOKENS", 8 * 7)  # batches of seven, the last one smaller
+    monkeypatch.setattr("wavenet.data.EVAL_SIZE", 8 * 7)  # batches of seven, the last one smaller
     model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
     runner = trainer()
     (metrics,) = getattr(runner, {"val": "validate", "test": "test"}[stage])(model, data, verbose=False)

@@ -84,7 +84,7 @@ def test_group_sizes(block_size: int, group_size: "int | tuple[int, ...]", expec
     assert group_sizes(block_size, group_size) == expected
 
 
-@pytest.mark.parametrize("group_size", [3, 1, 0, -2, (2, 2), (), (8, 0), (-2, -4)])
+@pytest.mark.parametrize("group_size", [3, 1, 0, -2, (2, 2), (), (8, 0), (-2, -4), (8, 1), (1, 8)])
 def test_group_sizes_that_do_not_make_the_block(group_size: "int | tuple[int, ...]") -> None:
     with pytest.raises(ValueError, match="does not make block_size 8"):
         wavenet(27, 8, group_size=group_size)

@@ -10,7 +10,7 @@ from wavenet.corpus import DATA_DIR
 from wavenet.data import WordsDataModule
 from wavenet.module import LanguageModel
 
-RECORDED = ("path", "sha256", "split_seed", "deduplicate")  # what a checkpoint must say of its corpus
+RECORDED = ("path", "sha256", "split_seed", "deduplicate", "batching")  # what a checkpoint must say of its corpus
 
 
 def settings_of(ckpt_path: str, subcommand: str) -> tuple[dict[str, Any], dict[str, Any]]:

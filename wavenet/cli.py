@@ -81,7 +81,7 @@ class WaveNetCLI(LightningCLI):
                 f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt"
             )
         model, recorded = settings_of(ckpt_path, subcommand)
-        data = {name: recorded[name] for name in ("split_seed", "deduplicate")}
+        data = {name: recorded[name] for name in ("split_seed", "deduplicate", "batching")}
         data |= {"path": str(find_corpus(recorded)), "alphabet": model.pop("alphabet")}
         defaults = {f"model.{name}": value for name, value in model.items()}
         defaults |= {f"data.{name}": value for name, value in data.items()}

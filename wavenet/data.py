@@ -2,32 +2,34 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wavenet.corpus import Corpus, Split, default_corpus, leaks, read_corpus, split_words
-from wavenet.datasets import BatchIndices, WindowDataset, WordBatch
+from wavenet.datasets import BatchIndices, WindowDataset, WordDataset
+from wavenet.sliding import PackedWords, Windows
 from wavenet.vocabulary import Vocabulary
 
-EVAL_TOKENS = 2**16  # context tokens in one evaluation batch: large enough to be fast, small enough for any memory
+EVAL_SIZE = 2**16  # context tokens, or characters, in one evaluation batch: fast, and small enough for any memory
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
 
 
 class WordsDataModule(L.LightningDataModule):
-    """Reads a corpus, splits it by words, and serves batches of windows: contexts (B, T) and targets (B,).
+    """Reads a corpus, splits it by words, and serves batches of packed words or of windows.
 
     Args:
         path: The corpus: one word per line, or tab-separated with the word first. By default data/names.txt,
             downloaded when it is missing, or the bundled data/world_names.tsv when there is no network.
         block_size: Length T of a context.
-        batch_size: Windows in a training batch.
+        batching: ``words`` packs whole words (:class:`wavenet.sliding.PackedWords`); ``windows`` serves single contexts
+            (:class:`wavenet.sliding.Windows`), as the lecture does. The losses of an evaluation are the same.
+        batch_size: Words, or windows, in a training batch.
         split_seed: Alone decides which words are train, validation and test; 42 makes the lecture's split.
         deduplicate: Whether a word that occurs twice counts once, so that no word is in two splits.
-        replacement: Whether training windows are drawn with replacement, as in the lecture.
+        replacement: Whether training examples are drawn with replacement, as in the lecture.
         alphabet: The characters of the model, by default those of the corpus.
         predict_path: Words that ``predict`` scores, in the same format; by default those of the test split.
 
@@ -38,13 +40,14 @@ class WordsDataModule(L.LightningDataModule):
     Examples:
         >>> data = WordsDataModule("data/world_names.tsv")  # doctest: +SKIP
         >>> data.setup("fit")  # doctest: +SKIP
-        >>> contexts, targets = next(iter(data.train_dataloader()))  # doctest: +SKIP
+        >>> tokens, targets, position = next(iter(data.train_dataloader()))  # doctest: +SKIP
     """
 
     def __init__(
         self,
         path: str | None = None,
         block_size: int = 8,
+        batching: Literal["words", "windows"] = "words",
         batch_size: int = 32,
         split_seed: int = 42,
         deduplicate: bool = False,
@@ -59,13 +62,14 @@ class WordsDataModule(L.LightningDataModule):
             raise ValueError(f"batch_size must be at least 2, for batch norm to have a variance, got {batch_size}")
         self.path = path
         self.block_size = block_size
+        self.batching = batching
         self.batch_size = batch_size
         self.split_seed = split_seed
         self.deduplicate = deduplicate
         self.replacement = replacement
         self.predict_path = predict_path
         self._alphabet = alphabet
-        self._datasets: dict[str, WindowDataset] = {}
+        self._datasets: dict[str, WindowDataset | WordDataset] = {}
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -97,6 +101,7 @@ class WordsDataModule(L.LightningDataModule):
             "note": self.corpus.note,
             "split_seed": self.split_seed,
             "deduplicate": self.deduplicate,
+            "batching": self.batching,
             "words": {stage: len(words) for stage, words in self.split._asdict().items()},
             "examples": {stage: sum(map(len, words)) + len(words) for stage, words in self.split._asdict().items()},
             "also_in_train": leaks(self.split),
@@ -112,40 +117,45 @@ class WordsDataModule(L.LightningDataModule):
         for split in STAGE_SPLITS[stage]:
             self.dataset(split)
 
-    def dataset(self, split: str) -> WindowDataset:
-        """All windows of a split: train, val or test."""
+    def dataset(self, split: str) -> WindowDataset | WordDataset:
+        """All examples of a split: train, val or test."""
         if split not in self._datasets:
-            self._datasets[split] = WindowDataset(getattr(self.split, split), self.vocabulary, self.block_size)
+            self._datasets[split] = self._make_dataset(getattr(self.split, split))
         return self._datasets[split]
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def _make_dataset(self, words: list[str]) -> WindowDataset | WordDataset:
+        if self.batching == "words":
+            return WordDataset(words, self.vocabulary)
+        return WindowDataset(words, self.vocabulary, self.block_size)
+
+    def train_dataloader(self) -> DataLoader[Windows | PackedWords]:
         """Shuffled batches; the order depends on the global seed and the epoch."""
         dataset = self.dataset("train")
         order = BatchIndices(len(dataset), self.batch_size, seed=torch.initial_seed(), replacement=self.replacement)
         return DataLoader(dataset, batch_size=None, sampler=order)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """The validation split, each window once, in order."""
+    def val_dataloader(self) -> DataLoader[Windows | PackedWords]:
+        """The validation split, each example once, in order."""
         return self.eval_dataloader("val")
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """The test split, each window once, in order."""
+    def test_dataloader(self) -> DataLoader[Windows | PackedWords]:
+        """The test split, each example once, in order."""
         return self.eval_dataloader("test")
 
-    def eval_dataloader(self, split: str) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Any split (train, val or test), each window once, in order."""
+    def eval_dataloader(self, split: str) -> DataLoader[Windows | PackedWords]:
+        """Any split (train, val or test), each example once, in order."""
         dataset = self.dataset(split)
-        order = BatchIndices(len(dataset), max(1, EVAL_TOKENS // self.block_size))
-        return DataLoader(dataset, batch_size=None, sampler=order)
+        size = EVAL_SIZE // (self.block_size if isinstance(dataset, WindowDataset) else 16)
+        return DataLoader(dataset, batch_size=None, sampler=BatchIndices(len(dataset), max(1, size)))
 
-    def predict_dataloader(self) -> DataLoader[WordBatch]:
-        """All windows of a few hundred words at a time."""
+    def predict_dataloader(self) -> DataLoader[Windows | PackedWords]:
+        """All examples of some words at a time, none of them divided between batches."""
         words: Any = self.predict_words
-        return DataLoader(words, batch_size=max(1, EVAL_TOKENS // (16 * self.block_size)), collate_fn=self._word_batch)
+        return DataLoader(words, batch_size=max(1, EVAL_SIZE // (16 * self.block_size)), collate_fn=self._whole)
 
-    def _word_batch(self, words: list[str]) -> WordBatch:
-        windows = WindowDataset(words, self.vocabulary, self.block_size)
-        return WordBatch(*windows[torch.arange(len(windows))], windows.word_index)
+    def _whole(self, words: list[str]) -> Windows | PackedWords:
+        dataset = self._make_dataset(words)
+        return dataset[torch.arange(len(dataset))]
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of the data it was trained on: :attr:`facts`."""

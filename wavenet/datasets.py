@@ -1,17 +1,17 @@
-"""Words as tensors: windows of context, and the order in which training visits them."""
+"""Words as tensors, as windows of context or packed whole, and the order in which training visits them."""
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from wavenet.sliding import PackedWords, Windows
 from wavenet.vocabulary import BOUNDARY, Vocabulary
 
 
-class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
+class WindowDataset(Dataset[Windows]):
     """Every (context, target) of the words: each character is predicted, and then the boundary that ends the word.
 
     The words lie on one axis of N tokens. A window is cut out when it is asked for, whole batches at a time, so that
@@ -27,10 +27,13 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Examples:
         >>> windows = WindowDataset(["ab"], Vocabulary("ab"), block_size=3)
-        >>> windows[torch.arange(len(windows))]
-        (tensor([[0, 0, 0],
+        >>> contexts, targets = windows[torch.arange(len(windows))]
+        >>> contexts
+        tensor([[0, 0, 0],
                 [0, 0, 1],
-                [0, 1, 2]]), tensor([1, 2, 0]))
+                [0, 1, 2]])
+        >>> targets
+        tensor([1, 2, 0])
     """
 
     def __init__(self, words: Sequence[str], vocabulary: Vocabulary, block_size: int) -> None:
@@ -38,17 +41,51 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
         self.tokens = torch.tensor([token for word in words for token in (*vocabulary.encode(word), BOUNDARY)])  # (N,)
         starts = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         self.position = torch.arange(len(self.tokens)) - starts  # (N,), of a token in its word
-        self.word_index = torch.arange(len(words)).repeat_interleave(lengths)  # (N,), the word a token belongs to
         self.lags = torch.arange(block_size, 0, -1)  # (T,), how far back each token of a context lies
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: Tensor) -> Windows:
         """Contexts (B, T) and targets (B,) at the positions ``index`` (B,)."""
         contexts = self.tokens[(index[:, None] - self.lags).clamp_(min=0)]  # (B, T)
         before_word = self.lags > self.position[index][:, None]  # (B, T)
-        return contexts.masked_fill_(before_word, BOUNDARY), self.tokens[index]
+        return Windows(contexts.masked_fill_(before_word, BOUNDARY), self.tokens[index])
+
+
+class WordDataset(Dataset[PackedWords]):
+    """Whole words, packed on one axis: as many rows as there are characters and word ends to predict.
+
+    Args:
+        words: The words.
+        vocabulary: Their characters' token ids.
+
+    Raises:
+        UnknownCharacterError: A character of a word is not in the vocabulary.
+
+    Examples:
+        >>> words = WordDataset(["ab", "b"], Vocabulary("ab"))
+        >>> tokens, targets, position = words[torch.tensor([1, 0])]
+        >>> tokens, targets, position
+        (tensor([0, 2, 0, 1, 2]), tensor([2, 0, 1, 2, 0]), tensor([0, 1, 0, 1, 2]))
+    """
+
+    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
+        self.lengths = torch.tensor([len(word) + 1 for word in words])  # (W,)
+        self.starts = self.lengths.cumsum(0) - self.lengths  # (W,)
+        tokens = [BOUNDARY, *(token for word in words for token in (*vocabulary.encode(word), BOUNDARY))]
+        self.tokens = torch.tensor(tokens)  # (N + 1,): each word lies between two boundaries, and shares them
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: Tensor) -> PackedWords:
+        """The words ``index`` (W,), one after the other."""
+        lengths = self.lengths[index]  # (W,)
+        first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
+        position = torch.arange(int(lengths.sum())) - first.repeat_interleave(lengths)  # (N,)
+        rows = self.starts[index].repeat_interleave(lengths) + position  # (N,)
+        return PackedWords(self.tokens[rows], self.tokens[rows + 1], position)
 
 
 class BatchIndices(Sampler[Tensor]):
@@ -94,11 +131,3 @@ class BatchIndices(Sampler[Tensor]):
         if self.replacement:
             return torch.randint(self.num_examples, (len(self) * self.batch_size,), generator=generator)
         return torch.randperm(self.num_examples, generator=generator)
-
-
-class WordBatch(NamedTuple):
-    """All windows of some words: contexts (N, T), targets (N,), and the word that each window belongs to (N,)."""
-
-    contexts: Tensor
-    targets: Tensor
-    word_index: Tensor

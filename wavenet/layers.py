@@ -1,6 +1,9 @@
-"""The two layers that PyTorch does not have; everything else in a network is ``torch.nn``."""
+"""The layers that PyTorch does not have; everything else in a network is ``torch.nn``."""
+
+from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class FlattenConsecutive(nn.Module):
@@ -78,3 +81,63 @@ class BatchNorm1d(nn.BatchNorm1d):
         if x.ndim == 3:
             return super().forward(x.transpose(1, 2)).transpose(1, 2)  # (B, C, T) inside, (B, T, C) outside
         return super().forward(x)  # (B, C)
+
+
+class GatedResidual(nn.Module):
+    """A hidden layer after :class:`FlattenConsecutive`: linear, norm, activation, dropout, added to the newest step.
+
+    It treats each position alone. The last features of a joined vector are its newest step; when there are as many of
+    them as outputs they are added, so that a deep network passes on what it knows. The first layer, whose input is as
+    wide as the embedding, has nothing to add where the embedding is narrower.
+
+    Args:
+        in_features: Features of a joined step, n·C.
+        out_features: Features of the result.
+        group_size: Steps n that were joined.
+        activation: ``gate`` (WaveNet's tanh of one half times sigmoid of the other) or ``gelu``.
+        norm: ``batch`` or ``layer``.
+        dropout: Probability of zeroing a feature of what is added.
+
+    Shape:
+        - Input: :math:`(B, n C)` or :math:`(B, T, n C)`.
+        - Output: the same with ``out_features`` for :math:`n C`.
+
+    Examples:
+        >>> import torch
+        >>> GatedResidual(256, 128, group_size=2)(torch.zeros(32, 4, 256)).shape
+        torch.Size([32, 4, 128])
+
+    Sources: van den Oord et al., "WaveNet" (2016), section 2.3, https://arxiv.org/abs/1609.03499; Hendrycks and Gimpel,
+    "Gaussian Error Linear Units" (2016), https://arxiv.org/abs/1606.08415.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        group_size: int,
+        activation: Literal["gate", "gelu"] = "gate",
+        norm: Literal["batch", "layer"] = "batch",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.residual = in_features // group_size == out_features
+        self.out_features = out_features
+        width = 2 * out_features if activation == "gate" else out_features
+        self.linear = nn.Linear(in_features, width, bias=False)  # the norm has its own bias
+        self.norm: nn.Module = BatchNorm1d(width) if norm == "batch" else nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.linear(x))  # (..., 2*C) before a gate, else (..., C)
+        if self.activation == "gate":
+            signal, gate = y.chunk(2, dim=-1)  # (..., C) each
+            y = signal.tanh() * gate.sigmoid()  # (..., C)
+        else:
+            y = F.gelu(y)
+        y = self.dropout(y)
+        return x[..., -self.out_features :] + y if self.residual else y
+
+    def extra_repr(self) -> str:
+        return f"activation={self.activation}, residual={self.residual}"

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torchmetrics import MeanMetric
 
-from wavenet.datasets import WordBatch
 from wavenet.exhibits import wavenet_batch_norm_bug
 from wavenet.networks import wavenet
 from wavenet.scoring import word_log_probs
+from wavenet.sliding import PackedWords, Windows, run
 from wavenet.vocabulary import Vocabulary
 
 NETWORKS: dict[str, Callable[..., nn.Sequential]] = {
@@ -99,9 +99,8 @@ class LanguageModel(L.LightningModule):
         logits: Tensor = self.network(contexts)  # (B, V)
         return logits
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        contexts, targets = batch
-        loss = F.cross_entropy(self(contexts), targets)
+    def training_step(self, batch: Windows | PackedWords, batch_idx: int) -> Tensor:
+        loss = F.cross_entropy(run(self.network, batch), batch.targets)
         self._log_block_mean(loss.detach())
         return loss
 
@@ -116,26 +115,25 @@ class LanguageModel(L.LightningModule):
         if step + 1 == every_n_steps:
             self.log("train/loss", self._block_sum / self._block_steps, prog_bar=True)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Windows | PackedWords, batch_idx: int) -> None:
         self._update_loss("val", batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_loss("val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Windows | PackedWords, batch_idx: int) -> None:
         self._update_loss("test", batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_loss("test")
 
-    def _update_loss(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
-        contexts, targets = batch
-        loss = F.cross_entropy(self(contexts), targets)
+    def _update_loss(self, stage: str, batch: Windows | PackedWords) -> None:
+        loss = F.cross_entropy(run(self.network, batch), batch.targets)
         if not loss.isfinite():
             raise ValueError(
                 f"{stage}/loss is {loss} at step {self.global_step}: training has diverged; lower --model.learning_rate"
             )
-        self._losses[stage].to(self.device).update(loss, weight=len(targets))
+        self._losses[stage].to(self.device).update(loss, weight=len(batch.targets))
 
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
@@ -143,9 +141,9 @@ class LanguageModel(L.LightningModule):
         self.log(f"{stage}/loss", loss, prog_bar=True)
         self.log_dict({f"{stage}/perplexity": exp(min(loss, 700)), f"{stage}/bits_per_character": loss / log(2)})
 
-    def predict_step(self, batch: WordBatch, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Windows | PackedWords, batch_idx: int) -> Tensor:
         """Log-probabilities (W,) of the words of the batch, in nats."""
-        return word_log_probs(self(batch.contexts), batch.targets, batch.word_index)
+        return word_log_probs(run(self.network, batch), batch.targets)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = OPTIMIZERS[self.hparams["optimizer"]](

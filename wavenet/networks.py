@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from math import prod
+from typing import Literal
 
 import torch
 from torch import nn
 
-from wavenet.layers import BatchNorm1d, FlattenConsecutive
+from wavenet.layers import BatchNorm1d, FlattenConsecutive, GatedResidual
 
 
 def wavenet(
@@ -46,15 +47,7 @@ def wavenet(
     Sources: Karpathy, "Building makemore, part 5: Building a WaveNet"; van den Oord et al., "WaveNet: A Generative
     Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499.
     """
-    sizes = {
-        "vocab_size": vocab_size,
-        "block_size": block_size,
-        "embedding_dim": embedding_dim,
-        "hidden_dim": hidden_dim,
-    }
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+    check_sizes(vocab_size=vocab_size, block_size=block_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
     groups = group_sizes(block_size, group_size)
     widths = [embedding_dim] + [hidden_dim] * len(groups)
     layers: list[nn.Module] = [nn.Embedding(vocab_size, embedding_dim)]
@@ -87,6 +80,56 @@ def mlp(
     return wavenet(vocab_size, block_size, embedding_dim, hidden_dim, block_size, logits_norm)
 
 
+def gated(
+    vocab_size: int,
+    block_size: int = 16,
+    embedding_dim: int = 64,
+    hidden_dim: int = 128,
+    group_size: int | Sequence[int] = 2,
+    activation: Literal["gate", "gelu"] = "gate",
+    norm: Literal["batch", "layer"] = "batch",
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """The hierarchy of :func:`wavenet` with :class:`wavenet.layers.GatedResidual` as its hidden layers.
+
+    Args:
+        vocab_size, block_size, embedding_dim, hidden_dim, group_size: See :func:`wavenet`.
+        activation: ``gate`` (tanh times sigmoid, as in WaveNet) or ``gelu``.
+        norm: ``batch`` or ``layer``.
+        dropout: Probability of zeroing a feature of a hidden layer.
+
+    Raises:
+        ValueError: As :func:`wavenet`, or ``activation``, ``norm`` or ``dropout`` is none of these.
+
+    Examples:
+        >>> sum(p.numel() for p in gated(27, block_size=8, embedding_dim=24, activation="gelu").parameters())
+        76579
+    """
+    check_sizes(vocab_size=vocab_size, block_size=block_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
+    if activation not in ("gate", "gelu"):
+        raise ValueError(f"activation must be gate or gelu, got {activation}")
+    if norm not in ("batch", "layer"):
+        raise ValueError(f"norm must be batch or layer, got {norm}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
+    groups = group_sizes(block_size, group_size)
+    widths = [embedding_dim] + [hidden_dim] * len(groups)
+    layers: list[nn.Module] = [nn.Embedding(vocab_size, embedding_dim)]
+    for group, (in_dim, out_dim) in zip(groups, pairwise(widths), strict=True):
+        layers += [
+            FlattenConsecutive(group),
+            GatedResidual(group * in_dim, out_dim, group, activation, norm, dropout),
+        ]
+    return lecture_init(nn.Sequential(*layers, nn.Linear(hidden_dim, vocab_size)))
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises a ValueError for a size below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
 def group_sizes(block_size: int, group_size: int | Sequence[int]) -> tuple[int, ...]:
     """The number of steps that each level joins, from the input on.
 
@@ -105,10 +148,10 @@ def group_sizes(block_size: int, group_size: int | Sequence[int]) -> tuple[int, 
             groups.append(group_size)
     else:
         groups = list(group_size)
-    if not groups or min(groups) < 1 or prod(groups) != block_size:
+    if (min(groups, default=0) < 2 and groups != [1]) or prod(groups) != block_size:
         raise ValueError(
             f"group_size {group_size} does not make block_size {block_size}: "
-            f"expected group sizes whose product is {block_size}, got {'·'.join(map(str, groups)) or 'none'}"
+            f"expected group sizes above 1 whose product is {block_size}, got {'·'.join(map(str, groups)) or 'none'}"
         )
     return tuple(groups)
 
@@ -119,7 +162,7 @@ def lecture_init(network: nn.Sequential) -> nn.Sequential:
     The last layer's gain (the linear layer's weights or, if batch norm follows it, that norm's scale) is multiplied by
     0.1, so that the first loss is close to ln(V) nats instead of several times that.
     """
-    for layer in network:
+    for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
             if layer.bias is not None:

@@ -1,0 +1,155 @@
+"""The same network over packed words, and one step at a time.
+
+Only ``FlattenConsecutive`` mixes time, so it alone is reinterpreted here; every other layer runs as it is. The windowed
+form joins n neighbouring steps and has n times fewer of them afterwards. These forms join each position with the n - 1
+before it that lie ``dilation`` apart (1, n, n², ...: the product of the group sizes below), and keep every position::
+
+    windowed, one context           sliding, the whole word at once, one prediction per row
+
+      .   .   e   m                   .   e   m   m   a
+       \\  |    \\  |                   |\\  |\\  |\\  |\\  |      dilation 1
+          *       *                   *   *   *   *   *
+            \\     |                   |\\  |\\ .|\\ .|\\ .|      dilation 2: with the row two before
+                  *                   *   *   *   *   *
+                  m                   e   m   m   a   .
+
+A word's first row is its boundary token, whose whole context is boundary too. It therefore equals every position
+before the word, and stands for them: nothing is padded, and there are exactly as many rows as predictions.
+
+In eval mode all forms give the same logits. In train mode batch norm sees each position of a word once here, and as
+often as contexts repeat it in the windowed form, so the statistics differ.
+
+Sources: van den Oord et al., "WaveNet" (2016), https://arxiv.org/abs/1609.03499; Paine et al., "Fast Wavenet
+Generation Algorithm" (2016), https://arxiv.org/abs/1611.09482.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wavenet.exhibits import PerPositionBatchNorm1d
+from wavenet.layers import FlattenConsecutive
+from wavenet.vocabulary import BOUNDARY
+
+
+class Windows(NamedTuple):
+    """A batch of contexts (B, T) and targets (B,)."""
+
+    contexts: Tensor
+    targets: Tensor
+
+
+class PackedWords(NamedTuple):
+    """Whole words on one axis: tokens (N,), targets (N,), and each token's position in its word (N,)."""
+
+    tokens: Tensor
+    targets: Tensor
+    position: Tensor
+
+
+def run(network: nn.Sequential, batch: Windows | PackedWords) -> Tensor:
+    """Logits (N, V) for the targets of a batch of either kind."""
+    if isinstance(batch, PackedWords):
+        return slide(network, batch.tokens, batch.position)
+    logits: Tensor = network(batch.contexts)  # (B, V)
+    return logits
+
+
+def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
+    """Logits at every position of packed words, each shared part of their contexts computed once.
+
+    Args:
+        network: Built by :mod:`wavenet.networks`.
+        tokens: (N,) the boundary and then the characters of each word.
+        position: (N,) of each token in its word, the boundary's being 0.
+
+    Returns:
+        (N, V) logits of the token after each of ``tokens``.
+
+    Raises:
+        ValueError: A layer keeps something for each position of the windowed form, and cannot slide.
+
+    Examples:
+        >>> from wavenet.networks import wavenet
+        >>> slide(wavenet(27), torch.tensor([0, 5, 13, 13, 1]), torch.arange(5)).shape
+        torch.Size([5, 27])
+    """
+    x = tokens
+    rows = torch.arange(len(tokens), device=tokens.device)
+    for layer, dilation in dilations(network):
+        if not isinstance(layer, FlattenConsecutive):
+            x = layer(x)  # (N, C)
+        else:
+            lags = torch.arange(layer.group_size - 1, -1, -1, device=tokens.device) * dilation  # (n,), the oldest first
+            joined = rows[:, None] - torch.minimum(lags, position[:, None])  # (N, n), no further back than the boundary
+            x = x.index_select(0, joined.flatten()).view(len(tokens), -1)  # (N, n*C)
+    return x
+
+
+State = list[Tensor]
+"""A clock (B,) and, for each ``FlattenConsecutive``, a ring of its last (n - 1) * dilation inputs (B, size, C).
+
+All are plain tensors with the batch first: ``[part.index_select(0, rows) for part in state]`` picks and repeats rows.
+"""
+
+
+def start(network: nn.Sequential, batch_size: int) -> State:
+    """The state before any word: as if nothing but boundaries had ever been read.
+
+    The network must be in eval mode.
+    """
+    x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
+    state = [x.new_zeros(batch_size)]
+    for layer, dilation in dilations(network):
+        if not isinstance(layer, FlattenConsecutive):
+            x = layer(x)  # (1, C)
+        else:
+            state.append(x.expand(batch_size, (layer.group_size - 1) * dilation, -1).clone())  # (B, size, C)
+            x = x.repeat(1, layer.group_size)  # (1, n*C)
+    return state
+
+
+def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
+    """Logits (B, V) of the tokens that follow ``tokens`` (B,); the state is moved on in place.
+
+    The first token of a word is the boundary. Each call computes one position per layer. The network must be in eval
+    mode.
+
+    Examples:
+        >>> from wavenet.networks import wavenet
+        >>> network = wavenet(27).eval()
+        >>> state = start(network, batch_size=2)
+        >>> step(network, torch.tensor([0, 0]), state).shape
+        torch.Size([2, 27])
+    """
+    clock, *rings = state
+    rows = torch.arange(len(tokens), device=tokens.device)
+    x, waiting = tokens, iter(rings)
+    for layer, dilation in dilations(network):
+        if not isinstance(layer, FlattenConsecutive):
+            x = layer(x)  # (B, C)
+        elif (ring := next(waiting)).shape[1]:
+            x = join_step(x, ring, clock, rows, layer.group_size, dilation)  # (B, n*C)
+    clock += 1
+    return x
+
+
+def join_step(x: Tensor, ring: Tensor, clock: Tensor, rows: Tensor, group_size: int, dilation: int) -> Tensor:
+    """Joins the newest input (B, C) with those in the ring, the oldest first, and puts it in the oldest one's place."""
+    size = ring.shape[1]
+    older = [ring[rows, (clock - lag * dilation) % size] for lag in range(group_size - 1, 0, -1)]  # n-1 times (B, C)
+    ring[rows, clock % size] = x
+    return torch.cat([*older, x], dim=1)  # (B, n*C)
+
+
+def dilations(network: nn.Sequential) -> Iterator[tuple[nn.Module, int]]:
+    """The layers, each with how far apart neighbouring steps of the windowed form lie where it stands."""
+    dilation = 1
+    for layer in network:
+        if isinstance(layer, PerPositionBatchNorm1d):
+            raise ValueError("a network with the batch-norm bug keeps statistics per position: it runs on windows only")
+        yield layer, dilation
+        if isinstance(layer, FlattenConsecutive):
+            dilation *= layer.group_size
