@@ -59,8 +59,11 @@ def test_drawing_with_replacement_repeats_and_fills_every_batch() -> None:
 def test_packed_words_are_the_words_between_boundaries(words: list[str], data: st.DataObject) -> None:
     vocabulary = Vocabulary("ab.é")
     index = data.draw(st.lists(st.integers(0, len(words) - 1), min_size=1))
-    tokens, targets, position = WordDataset(words, vocabulary)[torch.tensor(index)]
+    batch = WordDataset(words, vocabulary)[torch.tensor(index)]
     encoded = [vocabulary.encode(words[i]) for i in index]
-    assert tokens.tolist() == [token for word in encoded for token in [0, *word]]
-    assert targets.tolist() == [token for word in encoded for token in [*word, 0]]
-    assert position.tolist() == [p for word in encoded for p in range(len(word) + 1)]
+    assert batch.tokens.tolist() == [0, *(token for word in encoded for token in word)]
+    assert batch.position.tolist() == [0, *(p for word in encoded for p in range(1, len(word) + 1))]
+    assert batch.targets.tolist() == [token for word in encoded for token in [*word, 0]]
+    inputs = [token for word in encoded for token in [0, *word]]
+    assert batch.tokens[batch.rows].tolist() == inputs
+    assert (batch.rows == 0).tolist() == [token == 0 for token in inputs]

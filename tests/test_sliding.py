@@ -43,10 +43,10 @@ def batches(words: list[str], network: nn.Sequential) -> tuple[Windows, PackedWo
 def stepped(network: nn.Sequential, packed: PackedWords) -> Tensor:
     """Logits of packed words, one word and one step at a time."""
     logits, state = [], start(network, 1)
-    for token, position in zip(packed.tokens, packed.position, strict=True):
-        if position == 0:
+    for row in packed.rows:
+        if row == 0:
             state = start(network, 1)
-        logits.append(step(network, token[None], state))
+        logits.append(step(network, packed.tokens[row, None], state))
     return torch.cat(logits)
 
 
@@ -119,7 +119,7 @@ def test_in_train_mode_batch_norm_counts_each_position_once() -> None:
     def mean_of_pairs(pairs: list[tuple[int, int]]) -> Tensor:
         return linear(embedding(torch.tensor(pairs)).flatten(1)).mean(0)
 
-    once = [(0, 0), (0, 1), (1, 2), (0, 0), (0, 2)]  # ..|.a|ab and ..|.b
+    once = [(0, 0), (0, 1), (1, 2), (0, 2)]  # the boundary row, .a, ab and .b
     run(network, packed[torch.arange(2)])
     torch.testing.assert_close(norms[0].running_mean, mean_of_pairs(once))
     repeated = [(0, 0), (0, 0), (0, 0), (0, 1), (0, 0), (1, 2), (0, 0), (0, 0), (0, 0), (0, 2)]

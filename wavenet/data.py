@@ -40,7 +40,7 @@ class WordsDataModule(L.LightningDataModule):
     Examples:
         >>> data = WordsDataModule("data/world_names.tsv")  # doctest: +SKIP
         >>> data.setup("fit")  # doctest: +SKIP
-        >>> tokens, targets, position = next(iter(data.train_dataloader()))  # doctest: +SKIP
+        >>> batch = next(iter(data.train_dataloader()))  # doctest: +SKIP
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class WindowDataset(Dataset[Windows]):
 
 
 class WordDataset(Dataset[PackedWords]):
-    """Whole words, packed on one axis: as many rows as there are characters and word ends to predict.
+    """Whole words, packed on one axis: a row for the boundary, and one for each character.
 
     Args:
         words: The words.
@@ -65,9 +65,11 @@ class WordDataset(Dataset[PackedWords]):
 
     Examples:
         >>> words = WordDataset(["ab", "b"], Vocabulary("ab"))
-        >>> tokens, targets, position = words[torch.tensor([1, 0])]
-        >>> tokens, targets, position
-        (tensor([0, 2, 0, 1, 2]), tensor([2, 0, 1, 2, 0]), tensor([0, 1, 0, 1, 2]))
+        >>> batch = words[torch.tensor([1, 0])]
+        >>> batch.tokens, batch.position
+        (tensor([0, 2, 1, 2]), tensor([0, 1, 1, 2]))
+        >>> batch.targets, batch.rows
+        (tensor([2, 0, 1, 2, 0]), tensor([0, 1, 0, 2, 3]))
     """
 
     def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
@@ -84,8 +86,14 @@ class WordDataset(Dataset[PackedWords]):
         lengths = self.lengths[index]  # (W,)
         first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
         position = torch.arange(int(lengths.sum())) - first.repeat_interleave(lengths)  # (N,)
-        rows = self.starts[index].repeat_interleave(lengths) + position  # (N,)
-        return PackedWords(self.tokens[rows], self.tokens[rows + 1], position)
+        source = self.starts[index].repeat_interleave(lengths) + position  # (N,)
+        first_row, inside = torch.zeros(1, dtype=torch.long), position > 0
+        return PackedWords(
+            tokens=torch.cat([first_row, self.tokens[source[inside]]]),  # (R,)
+            position=torch.cat([first_row, position[inside]]),  # (R,)
+            targets=self.tokens[source + 1],  # (N,)
+            rows=inside.cumsum(0) * inside,  # (N,)
+        )
 
 
 class BatchIndices(Sampler[Tensor]):

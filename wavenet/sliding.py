@@ -4,20 +4,21 @@ Only ``FlattenConsecutive`` mixes time, so it alone is reinterpreted here; every
 form joins n neighbouring steps and has n times fewer of them afterwards. These forms join each position with the n - 1
 before it that lie ``dilation`` apart (1, n, n², ...: the product of the group sizes below), and keep every position::
 
-    windowed, one context           sliding, the whole word at once, one prediction per row
+    windowed, one context           sliding, the whole word at once
 
       .   .   e   m                   .   e   m   m   a
-       \\  |    \\  |                   |\\  |\\  |\\  |\\  |      dilation 1
+       \\  |    \\  |                    \\  |\\  |\\  |\\  |     dilation 1: each row with the row before
           *       *                   *   *   *   *   *
-            \\     |                   |\\  |\\ .|\\ .|\\ .|      dilation 2: with the row two before
-                  *                   *   *   *   *   *
+            \\     |                   |   |   |\\  |\\  |     dilation 2: each row with the row two before
+                  *                   *   *   *   *   *       (not drawn: the rows before the word)
                   m                   e   m   m   a   .
 
-A word's first row is its boundary token, whose whole context is boundary too. It therefore equals every position
-before the word, and stands for them: nothing is padded, and there are exactly as many rows as predictions.
+The rows of a batch of words are one boundary row and then the characters of each word, one word after the other. Before
+a word's first character there are only boundaries, so the boundary row, whose whole context is boundary, stands for
+every position there, at every layer: it is embedded and computed like any other, and nothing is padded.
 
-In eval mode all forms give the same logits. In train mode batch norm sees each position of a word once here, and as
-often as contexts repeat it in the windowed form, so the statistics differ.
+In eval mode all forms give the same logits. In train mode batch norm sees each row once here, and as often as contexts
+repeat it in the windowed form, so the statistics differ.
 
 Sources: van den Oord et al., "WaveNet" (2016), https://arxiv.org/abs/1609.03499; Paine et al., "Fast Wavenet
 Generation Algorithm" (2016), https://arxiv.org/abs/1611.09482.
@@ -42,17 +43,22 @@ class Windows(NamedTuple):
 
 
 class PackedWords(NamedTuple):
-    """Whole words on one axis: tokens (N,), targets (N,), and each token's position in its word (N,)."""
+    """Whole words on one axis: R rows, the boundary's and one for each character, and N targets.
+
+    ``tokens`` (R,) and their ``position`` (R,) in their words, counted from 1, the boundary's being 0; ``targets`` (N,)
+    and the ``rows`` (N,) that predict them, which is the boundary row for the first character of every word.
+    """
 
     tokens: Tensor
-    targets: Tensor
     position: Tensor
+    targets: Tensor
+    rows: Tensor
 
 
 def run(network: nn.Sequential, batch: Windows | PackedWords) -> Tensor:
     """Logits (N, V) for the targets of a batch of either kind."""
     if isinstance(batch, PackedWords):
-        return slide(network, batch.tokens, batch.position)
+        return slide(network, batch.tokens, batch.position).index_select(0, batch.rows)  # (N, V)
     logits: Tensor = network(batch.contexts)  # (B, V)
     return logits
 
@@ -62,11 +68,11 @@ def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
 
     Args:
         network: Built by :mod:`wavenet.networks`.
-        tokens: (N,) the boundary and then the characters of each word.
-        position: (N,) of each token in its word, the boundary's being 0.
+        tokens: (R,) the boundary, and then the characters of each word.
+        position: (R,) of each token in its word, counted from 1, the boundary's being 0.
 
     Returns:
-        (N, V) logits of the token after each of ``tokens``.
+        (R, V) logits of the token after each of ``tokens``.
 
     Raises:
         ValueError: A layer keeps something for each position of the windowed form, and cannot slide.
@@ -80,11 +86,12 @@ def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
     rows = torch.arange(len(tokens), device=tokens.device)
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
-            x = layer(x)  # (N, C)
+            x = layer(x)  # (R, C)
         else:
             lags = torch.arange(layer.group_size - 1, -1, -1, device=tokens.device) * dilation  # (n,), the oldest first
-            joined = rows[:, None] - torch.minimum(lags, position[:, None])  # (N, n), no further back than the boundary
-            x = x.index_select(0, joined.flatten()).view(len(tokens), -1)  # (N, n*C)
+            before_word = position[:, None] <= lags
+            joined = (rows[:, None] - lags).masked_fill_(before_word, 0)  # (R, n)
+            x = x.index_select(0, joined.flatten()).view(len(tokens), -1)  # (R, n*C)
     return x
 
 
