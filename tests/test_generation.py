@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from wavenet.generation import sample
+from wavenet.exhibits import wavenet_batch_norm_bug
+from wavenet.generation import sample, stepping, windowed
 from wavenet.networks import wavenet
 from wavenet.vocabulary import Vocabulary
 
@@ -40,3 +41,19 @@ def test_a_word_that_does_not_end_is_cut() -> None:
     network = wavenet(4)
     network[-1].bias.data[0] = -1e9
     assert {len(word) for word in sample(network, VOCABULARY, 5, seed=1, max_length=12)} == {12}
+
+
+def test_the_exhibit_samples_too() -> None:
+    assert len(sample(wavenet_batch_norm_bug(4), VOCABULARY, 5, seed=1)) == 5
+
+
+def test_stepping_and_windowed_logits_agree() -> None:
+    torch.manual_seed(0)
+    network = wavenet(4).eval()
+    functions = stepping(network, 7), windowed(network, 7)
+    tokens = torch.zeros(7, dtype=torch.long)
+    with torch.no_grad():
+        for _ in range(12):
+            stepped, expected = (function(tokens) for function in functions)
+            torch.testing.assert_close(stepped, expected, rtol=1e-4, atol=1e-5)
+            tokens = torch.randint(4, (7,))

@@ -1,10 +1,12 @@
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from wavenet.layers import BatchNorm1d, FlattenConsecutive
+from wavenet.layers import BatchNorm1d, FlattenConsecutive, GatedResidual
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
@@ -51,3 +53,32 @@ def test_batch_norm_is_torchs_on_flattened_time() -> None:
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(3, 5)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("activation", ["gate", "gelu"])
+def test_gated_residual_adds_to_the_newest_step(
+    activation: Literal["gate", "gelu"], norm: Literal["batch", "layer"]
+) -> None:
+    layer = GatedResidual(12, 4, 3, activation, norm, dropout=0.5).eval()
+    x = torch.randn(6, 5, 12)
+    y = layer.norm(layer.linear(x))
+    added = y[..., :4].tanh() * y[..., 4:].sigmoid() if activation == "gate" else nn.functional.gelu(y)
+    torch.testing.assert_close(layer(x), x[..., -4:] + added)
+    assert f"activation={activation}, residual=True" in repr(layer)
+
+
+def test_gated_residual_without_a_step_as_wide_as_its_output_adds_nothing() -> None:
+    layer = GatedResidual(6, 4, 3).eval()
+    assert not layer.residual
+    x = torch.randn(6, 6)
+    y = layer.norm(layer.linear(x))
+    torch.testing.assert_close(layer(x), y[:, :4].tanh() * y[:, 4:].sigmoid())
+
+
+def test_gated_residual_drops_out_what_it_adds_and_not_the_step() -> None:
+    torch.manual_seed(0)
+    layer = GatedResidual(200, 100, 2, dropout=0.5)
+    x = torch.randn(64, 200)
+    unchanged = (layer(x) == x[:, 100:]).float().mean().item()
+    assert 0.45 < unchanged < 0.55

@@ -37,7 +37,7 @@ def test_the_hyper_parameters_are_plain_and_complete() -> None:
     again = LanguageModel(**dict(model.hparams))
     again.load_state_dict(model.state_dict())
     assert again.hparams == model.hparams
-    assert {type(value) for value in model.hparams.values()} <= {str, int, float, bool, list}
+    assert {type(value) for value in model.hparams.values()} <= {str, int, float, bool, list, type(None)}
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
@@ -121,6 +121,20 @@ def test_a_schedule_without_an_end_is_refused(data: WordsDataModule) -> None:
     model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="schedule one_cycle needs to know how many steps"):
         trainer(max_steps=-1, max_epochs=-1).fit(model, data)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "gated", "logits_norm": True},
+        {"dropout": 0.1},
+        {"activation": "gelu"},
+        {"network": "wavenet_batch_norm_bug", "norm": "layer"},
+    ],
+)
+def test_options_of_another_network_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="is no option of network"):
+        LanguageModel("abc", **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from wavenet.layers import BatchNorm1d, FlattenConsecutive
-from wavenet.networks import eval_mode, group_sizes, mlp, receptive_field, wavenet
+from wavenet.networks import eval_mode, gated, group_sizes, mlp, receptive_field, wavenet
 
 GROUPS = st.lists(st.integers(2, 4), min_size=1, max_size=3)
 
@@ -104,3 +104,25 @@ def test_eval_mode_leaves_the_network_as_it_was() -> None:
         assert network(torch.zeros(1, 8, dtype=torch.long)).isfinite().all()
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "relu"}, "activation must be gate or gelu, got relu"),
+        ({"norm": "none"}, "norm must be batch or layer, got none"),
+        ({"dropout": 1.0}, r"dropout must be from 0 to below 1, got 1\.0"),
+        ({"dropout": float("nan")}, "dropout must be"),
+        ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
+    ],
+)
+def test_wrong_options_of_the_gated_network(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gated(27, **options)  # type: ignore[arg-type]
+
+
+def test_the_gated_networks_first_loss_is_close_to_uniform() -> None:
+    torch.manual_seed(0)
+    network = gated(27)
+    loss = F.cross_entropy(network(torch.randint(27, (256, 16))), torch.randint(27, (256,)))
+    assert abs(loss.item() - log(27)) < 0.05

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wavenet.datasets import WindowDataset, WordDataset
 from wavenet.exhibits import wavenet_batch_norm_bug
 from wavenet.layers import BatchNorm1d
-from wavenet.networks import receptive_field, wavenet
+from wavenet.networks import gated, receptive_field, wavenet
 from wavenet.sliding import PackedWords, Windows, run, slide, start, step
 from wavenet.vocabulary import Vocabulary
 
@@ -22,9 +22,12 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
     """Any network of the builders, fresh or with the statistics of a trained one, in float32 or float64."""
     torch.manual_seed(draw(st.integers(0, 10_000)))
     groups = draw(st.lists(st.integers(2, 4), min_size=1, max_size=4) | st.just([1]))
-    network = wavenet(
-        len(ALPHABET) + 1, prod(groups), draw(st.integers(1, 6)), draw(st.integers(1, 8)), groups, draw(st.booleans())
-    )
+    sizes = (len(ALPHABET) + 1, prod(groups), draw(st.integers(1, 6)), draw(st.integers(1, 8)), groups)
+    if draw(st.booleans()):
+        network = wavenet(*sizes, logits_norm=draw(st.booleans()))
+    else:
+        activation, norm = draw(st.sampled_from(["gate", "gelu"])), draw(st.sampled_from(["batch", "layer"]))
+        network = gated(*sizes, activation=activation, norm=norm, dropout=0.3)
     if draw(st.booleans()):  # trained
         for _ in range(3):
             network(torch.randint(len(ALPHABET) + 1, (16, prod(groups))))

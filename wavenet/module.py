@@ -13,13 +13,14 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torchmetrics import MeanMetric
 
 from wavenet.exhibits import wavenet_batch_norm_bug
-from wavenet.networks import wavenet
+from wavenet.networks import gated, wavenet
 from wavenet.scoring import word_log_probs
 from wavenet.sliding import PackedWords, Windows, run
 from wavenet.vocabulary import Vocabulary
 
 NETWORKS: dict[str, Callable[..., nn.Sequential]] = {
     "wavenet": wavenet,
+    "gated": gated,
     "wavenet_batch_norm_bug": wavenet_batch_norm_bug,
 }
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -33,12 +34,16 @@ class LanguageModel(L.LightningModule):
 
     Args:
         alphabet: The characters, in the order of their token ids.
-        network: Which builder makes the network: :func:`wavenet.networks.wavenet`, or the lecture's batch-norm bug.
+        network: Which builder makes the network: :func:`wavenet.networks.wavenet`, :func:`wavenet.networks.gated`, or
+            the lecture's batch-norm bug.
         block_size: Length T of a context.
         group_size: Steps joined by each level: one number for all, or one per level. ``block_size`` makes a flat MLP.
         embedding_dim: Features of an embedded token.
         hidden_dim: Features of a hidden step.
-        logits_norm: Whether batch norm follows the last linear layer.
+        logits_norm: Whether batch norm follows the last linear layer; not for ``gated``.
+        activation: ``gate`` or ``gelu``, for ``gated`` only, as are the next two; ``None`` takes the builder's default.
+        norm: ``batch`` or ``layer``.
+        dropout: Probability of zeroing a feature of a hidden layer.
         optimizer: ``adamw`` or ``sgd``.
         learning_rate: The highest learning rate of the schedule.
         weight_decay: The optimizer's weight decay.
@@ -65,12 +70,15 @@ class LanguageModel(L.LightningModule):
     def __init__(
         self,
         alphabet: str,
-        network: Literal["wavenet", "wavenet_batch_norm_bug"] = "wavenet",
+        network: Literal["wavenet", "gated", "wavenet_batch_norm_bug"] = "wavenet",
         block_size: int = 8,
         group_size: int | list[int] = 2,
         embedding_dim: int = 24,
         hidden_dim: int = 128,
         logits_norm: bool = False,
+        activation: Literal["gate", "gelu"] | None = None,
+        norm: Literal["batch", "layer"] | None = None,
+        dropout: float | None = None,
         optimizer: Literal["adamw", "sgd"] = "adamw",
         learning_rate: float = 0.01,
         weight_decay: float = 0.01,
@@ -83,13 +91,18 @@ class LanguageModel(L.LightningModule):
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be at least 0, got {weight_decay}")
         self.vocabulary = Vocabulary(alphabet)
+        given = {"logits_norm": logits_norm or None, "activation": activation, "norm": norm, "dropout": dropout}
+        options = {name: value for name, value in given.items() if value is not None}
+        for name in options:
+            if (name == "logits_norm") == (network == "gated"):
+                raise ValueError(f"{name} is no option of network {network}: expected none, got {options[name]}")
         self.network = NETWORKS[network](
             vocab_size=len(self.vocabulary),
             block_size=block_size,
             embedding_dim=embedding_dim,
             hidden_dim=hidden_dim,
             group_size=group_size,
-            logits_norm=logits_norm,
+            **options,
         )
         self.example_input_array = torch.zeros(32, block_size, dtype=torch.long)
         self._losses = {"val": MeanMetric(), "test": MeanMetric()}

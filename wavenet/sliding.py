@@ -151,12 +151,17 @@ def join_step(x: Tensor, ring: Tensor, clock: Tensor, rows: Tensor, group_size: 
     return torch.cat([*older, x], dim=1)  # (B, n*C)
 
 
+def steppable(network: nn.Sequential) -> bool:
+    """Whether all layers but ``FlattenConsecutive`` are position-wise: true of all networks but the lecture's bug."""
+    return not any(isinstance(layer, PerPositionBatchNorm1d) for layer in network)
+
+
 def dilations(network: nn.Sequential) -> Iterator[tuple[nn.Module, int]]:
     """The layers, each with how far apart neighbouring steps of the windowed form lie where it stands."""
+    if not steppable(network):
+        raise ValueError("a network with the batch-norm bug keeps statistics per position: it runs on windows only")
     dilation = 1
     for layer in network:
-        if isinstance(layer, PerPositionBatchNorm1d):
-            raise ValueError("a network with the batch-norm bug keeps statistics per position: it runs on windows only")
         yield layer, dilation
         if isinstance(layer, FlattenConsecutive):
             dilation *= layer.group_size

@@ -1,0 +1,45 @@
+"""Names per second: the lecture's one at a time, against batched stepping.
+
+python benchmarks/generate.py
+"""
+
+import torch
+from common import device_of, median_seconds, parser, show, words_data
+from lecture import LectureLoop
+
+from wavenet.generation import sample
+from wavenet.networks import wavenet
+
+
+def main() -> None:
+    """Trains the lecture's network a little, so that names have the usual length, and gives both its weights."""
+    options = parser(__doc__).parse_args()
+    device = device_of(options)
+    torch.manual_seed(1337)
+    data = words_data(options, "windows", 32)
+    everything, vocabulary = data.dataset("train"), data.vocabulary
+    loop = LectureLoop(*everything[torch.arange(len(everything))], vocab_size=len(vocabulary))
+    loop.train(3000)
+    loop.eval()
+    network = wavenet(len(vocabulary)).eval()
+    names = [name for name, _ in network.named_parameters()]
+    values = [value.T if value.ndim == 2 and index else value for index, value in enumerate(loop.parameters)]
+    network.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    norms = [layer for layer in loop.model.layers if hasattr(layer, "running_mean")]
+    for ours, theirs in zip((layer for layer in network if hasattr(layer, "running_mean")), norms, strict=True):
+        ours.running_mean.copy_(theirs.running_mean.flatten())
+        ours.running_var.copy_(theirs.running_var.flatten())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # fastest for one context at a time
+    baseline = 100 / median_seconds(lambda: [loop.sample() for _ in range(100)], options.repeats, torch.device("cpu"))
+    torch.set_num_threads(threads)
+    rows = [["the lecture's loop", "1", f"{baseline:,.0f}", "1"]]
+    network = network.to(device)
+    for size in (1, 32, 256, 2048, 8192):
+        rate = size / median_seconds(lambda size=size: sample(network, vocabulary, size), options.repeats, device)
+        rows.append(["stepping", str(size), f"{rate:,.0f}", f"{rate / baseline:.1f}"])
+    show("Generation", ["", "batch", "names/s", "times faster"], rows)
+
+
+if __name__ == "__main__":
+    main()
