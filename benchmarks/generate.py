@@ -22,13 +22,7 @@ def main() -> None:
     loop.train(3000)
     loop.eval()
     network = wavenet(len(vocabulary)).eval()
-    names = [name for name, _ in network.named_parameters()]
-    values = [value.T if value.ndim == 2 and index else value for index, value in enumerate(loop.parameters)]
-    network.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
-    norms = [layer for layer in loop.model.layers if hasattr(layer, "running_mean")]
-    for ours, theirs in zip((layer for layer in network if hasattr(layer, "running_mean")), norms, strict=True):
-        ours.running_mean.copy_(theirs.running_mean.flatten())
-        ours.running_var.copy_(theirs.running_var.flatten())
+    loop.copy_to(network)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # fastest for one context at a time
     baseline = 100 / median_seconds(lambda: [loop.sample() for _ in range(100)], options.repeats, torch.device("cpu"))

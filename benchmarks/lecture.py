@@ -5,7 +5,7 @@ Layers are Python objects with lists of parameters; the whole training set stand
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -151,6 +151,18 @@ class LectureLoop:
         """Batch norm uses its running statistics from here on."""
         for layer in self.model.layers:
             layer.training = False
+
+    @torch.no_grad()
+    def copy_to(self, network: nn.Sequential) -> None:
+        """Gives the weights and running statistics to the same network, built by ``wavenet.networks.wavenet``."""
+        own = [layer for layer in self.model.layers if not isinstance(layer, FlattenConsecutive | Tanh)]
+        others = [layer for layer in network if list(layer.parameters())]
+        for mine, theirs in zip(own, others, strict=True):
+            for value, parameter in zip(mine.parameters(), theirs.parameters(), strict=True):
+                parameter.copy_(value.T if value.ndim == 2 and isinstance(mine, Linear) else value)
+            if isinstance(mine, BatchNorm1d):
+                theirs.running_mean.copy_(mine.running_mean.flatten())
+                theirs.running_var.copy_(mine.running_var.flatten())
 
     @torch.no_grad()
     def sample(self, generator: torch.Generator | None = None) -> list[int]:

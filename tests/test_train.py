@@ -54,6 +54,28 @@ def test_the_checkpoint_gives_the_recorded_losses(tiny_run: Path, words_file: Pa
         assert mean_loss(model.network, data.eval_dataloader(split), model.device) == metrics[f"{split}/loss"]
 
 
+@pytest.mark.parametrize("trained", ["words", "windows"])
+def test_a_model_trained_either_way_runs_the_other_way(words_file: Path, tmp_path: Path, trained: str) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
+    assert run_cli(*arguments, f"--data.batching={trained}") == 0
+    checkpoint = tmp_path / "default" / "version_0" / "checkpoints" / "best.ckpt"
+    model = LanguageModel.load_from_checkpoint(checkpoint)
+    losses = []
+    for batching in ("words", "windows"):
+        data = WordsDataModule(str(words_file), batching=batching)  # type: ignore[arg-type]
+        losses.append(mean_loss(model.network, data.eval_dataloader("val"), model.device))
+        assert run_cli("validate", "--ckpt_path", checkpoint, f"--data.batching={batching}") == 0
+        more = [
+            "--ckpt_path",
+            checkpoint,
+            f"--data.batching={batching}",
+            "--trainer.default_root_dir",
+            tmp_path / batching,
+        ]
+        assert run_cli("predict", *more) == 0
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
     arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
     assert run_cli(*arguments) == 0

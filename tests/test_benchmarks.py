@@ -1,0 +1,38 @@
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from wavenet.networks import wavenet
+
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from lecture import LectureLoop
+
+    torch.manual_seed(0)
+    contexts, targets = torch.randint(27, (500, 8)), torch.randint(27, (500,))
+    loop = LectureLoop(contexts, targets, vocab_size=27)
+    assert sum(parameter.numel() for parameter in loop.parameters) == 76_579
+    first = loop.loss(contexts, targets)
+    for layer in loop.model.layers:
+        layer.training = True
+    loop.train(30)
+    assert loop.loss(contexts, targets) < first
+    network = wavenet(27).eval()
+    loop.copy_to(network)
+    with torch.no_grad():
+        torch.testing.assert_close(network(contexts), loop.model(contexts), rtol=1e-4, atol=1e-4)
+    assert all(0 < token < 27 for token in loop.sample())
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_says_how_it_is_run(path: Path) -> None:
+    documentation = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert documentation is not None
+    if path.stem not in ("common", "lecture"):
+        assert f"python benchmarks/{path.name}" in documentation
