@@ -34,7 +34,8 @@ def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
             x = layer(x)
             parameters = sum(parameter.numel() for parameter in layer.parameters())
             total += parameters
-            table.add_row(str(layer), str(tuple(x.shape)), f"{parameters:,}")
+            name = f"{type(layer).__name__}({layer.extra_repr()})"
+            table.add_row(name, str(tuple(x.shape)), f"{parameters:,}")
     table.add_section()
     table.add_row("", "", f"{total:,}")
     return table
