@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from wavenet.exhibits import wavenet_batch_norm_bug
-from wavenet.generation import sample, stepping, windowed
+from wavenet.generation import sample, windowed_start, windowed_step
 from wavenet.networks import wavenet
+from wavenet.sliding import start, step
 from wavenet.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("ab.")
@@ -50,10 +51,10 @@ def test_the_exhibit_samples_too() -> None:
 def test_stepping_and_windowed_logits_agree() -> None:
     torch.manual_seed(0)
     network = wavenet(4).eval()
-    functions = stepping(network, 7), windowed(network, 7)
+    stepped, windowed = start(network, 7), windowed_start(network, 7)
     tokens = torch.zeros(7, dtype=torch.long)
     with torch.no_grad():
         for _ in range(12):
-            stepped, expected = (function(tokens) for function in functions)
-            torch.testing.assert_close(stepped, expected, rtol=1e-4, atol=1e-5)
+            expected = windowed_step(network, tokens, windowed)
+            torch.testing.assert_close(step(network, tokens, stepped), expected, rtol=1e-4, atol=1e-5)
             tokens = torch.randint(4, (7,))

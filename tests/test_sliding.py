@@ -10,7 +10,7 @@ from wavenet.datasets import WindowDataset, WordDataset
 from wavenet.exhibits import wavenet_batch_norm_bug
 from wavenet.layers import BatchNorm1d
 from wavenet.networks import gated, receptive_field, wavenet
-from wavenet.sliding import PackedWords, Windows, run, slide, start, step
+from wavenet.sliding import PackedWords, Windows, run, select, slide, start, step
 from wavenet.vocabulary import Vocabulary
 
 ALPHABET = "abc.é"
@@ -77,7 +77,7 @@ def test_a_state_can_be_picked_from_along_the_batch(network: nn.Sequential, word
         state = start(network, len(words))
         for t in range(6):
             step(network, tokens[:, t], state)
-        picked = [part.index_select(0, rows) for part in state]
+        picked = select(state, rows)
         expected = step(network, tokens[:, 6], state)[rows]
         torch.testing.assert_close(step(network, tokens[rows, 6], picked), expected, rtol=1e-4, atol=1e-5)
 

@@ -1,12 +1,10 @@
 """Making words: sampling from a network. Needs torch alone."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from wavenet.networks import eval_mode, receptive_field
-from wavenet.sliding import start, step, steppable
+from wavenet.sliding import State, select, start, step, steppable
 from wavenet.vocabulary import BOUNDARY, Vocabulary
 
 
@@ -32,35 +30,33 @@ def sample(
     """
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(seed if seed is not None else torch.seed())
-    drawn: list[Tensor] = []
+    words = torch.full((num_words, max_length + 1), BOUNDARY, device=device)  # each row ends with a boundary
+    running = torch.arange(num_words, device=device)  # (B,), the words that have not ended
+    tokens = torch.full((num_words,), BOUNDARY, device=device)  # (B,), the newest of each
     with eval_mode(network):
-        next_logits = stepping(network, num_words) if steppable(network) else windowed(network, num_words)
-        tokens = torch.full((num_words,), BOUNDARY, device=device)  # (B,)
-        ended = torch.zeros(num_words, dtype=torch.bool, device=device)
-        while len(drawn) < max_length and not ended.all():
-            probs = next_logits(tokens).softmax(dim=-1)  # (B, V)
-            # the fastest of V exponential clocks, each at the rate of its probability, is a draw from them
-            tokens = (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)  # (B,)
-            ended |= tokens == BOUNDARY
-            drawn.append(tokens.masked_fill(ended, BOUNDARY))
-    rows = torch.stack(drawn, dim=1).tolist() if drawn else [[]] * num_words
-    return [vocabulary.decode([token for token in row if token != BOUNDARY]) for row in rows]
+        forward = step if steppable(network) else windowed_step
+        state = start(network, num_words) if steppable(network) else windowed_start(network, num_words)
+        for length in range(max_length):
+            if len(running) == 0:
+                break
+            probs = forward(network, tokens, state).softmax(dim=-1)  # (B, V)
+            # the number of tokens whose cumulative probability lies below a uniform draw is a draw from them
+            uniform = torch.rand(len(tokens), 1, generator=generator, device=device)  # (B, 1)
+            tokens = (probs.cumsum(dim=-1) < uniform).sum(dim=-1).clamp_(max=len(vocabulary) - 1)  # (B,)
+            words[running, length] = tokens
+            alive = (tokens != BOUNDARY).nonzero().squeeze(1)
+            running, tokens, state = running[alive], tokens[alive], select(state, alive)
+    return [vocabulary.decode(row[: row.index(BOUNDARY)]) for row in words.tolist()]
 
 
-def stepping(network: nn.Sequential, batch_size: int) -> Callable[[Tensor], Tensor]:
-    """A function from the newest tokens (B,) to the logits (B, V) of the next, one step of the network at a time."""
-    state = start(network, batch_size)
-    return lambda tokens: step(network, tokens, state)
-
-
-def windowed(network: nn.Sequential, batch_size: int) -> Callable[[Tensor], Tensor]:
-    """The same, with the whole context each time: for the exhibits, which cannot step."""
+def windowed_start(network: nn.Sequential, batch_size: int) -> State:
+    """For the exhibits, which cannot step: the contexts (B, T), in place of :func:`wavenet.sliding.start`."""
     device = next(network.parameters()).device
-    contexts = torch.full((batch_size, receptive_field(network)), BOUNDARY, device=device)  # (B, T)
+    return [torch.full((batch_size, receptive_field(network)), BOUNDARY, device=device)]
 
-    def logits(tokens: Tensor) -> Tensor:
-        contexts.copy_(torch.cat([contexts[:, 1:], tokens[:, None]], dim=1))  # (B, T)
-        result: Tensor = network(contexts)  # (B, V)
-        return result
 
+def windowed_step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
+    """The same as :func:`wavenet.sliding.step`, from the whole context each time."""
+    state[0] = torch.cat([state[0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
+    logits: Tensor = network(state[0])  # (B, V)
     return logits

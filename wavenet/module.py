@@ -106,7 +106,7 @@ class LanguageModel(L.LightningModule):
         )
         self.example_input_array = torch.zeros(32, block_size, dtype=torch.long)
         self._losses = {"val": MeanMetric(), "test": MeanMetric()}
-        self._block, self._block_sum, self._block_steps = -1, torch.zeros(()), 0
+        self._blocks: dict[int, list[Tensor]] = {}
 
     def forward(self, contexts: Tensor) -> Tensor:
         logits: Tensor = self.network(contexts)  # (B, V)
@@ -121,12 +121,11 @@ class LanguageModel(L.LightningModule):
         """Logs the mean of ``log_every_n_steps`` losses: one smooth point, and one call in so many steps."""
         every_n_steps: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         block, step = divmod(self.global_step, every_n_steps)
-        if block != self._block:
-            self._block, self._block_sum, self._block_steps = block, torch.zeros_like(loss), 0
-        self._block_sum += loss
-        self._block_steps += 1
+        if block not in self._blocks:
+            self._blocks = {block: []}
+        self._blocks[block].append(loss)
         if step + 1 == every_n_steps:
-            self.log("train/loss", self._block_sum / self._block_steps, prog_bar=True)
+            self.log("train/loss", torch.stack(self._blocks[block]).mean(), prog_bar=True)
 
     def validation_step(self, batch: Windows | PackedWords, batch_idx: int) -> None:
         self._update_loss("val", batch)

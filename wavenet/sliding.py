@@ -98,7 +98,7 @@ def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
 State = list[Tensor]
 """A clock (B,) and, for each ``FlattenConsecutive``, a ring of its last (n - 1) * dilation inputs (B, size, C).
 
-All are plain tensors with the batch first: ``[part.index_select(0, rows) for part in state]`` picks and repeats rows.
+All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
 """
 
 
@@ -116,6 +116,11 @@ def start(network: nn.Sequential, batch_size: int) -> State:
             state.append(x.expand(batch_size, (layer.group_size - 1) * dilation, -1).clone())  # (B, size, C)
             x = x.repeat(1, layer.group_size)  # (1, n*C)
     return state
+
+
+def select(state: State, rows: Tensor) -> State:
+    """A new state of the rows (B',) of another, in that order, each as often as it is named."""
+    return [part.index_select(0, rows) for part in state]
 
 
 def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:

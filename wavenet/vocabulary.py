@@ -70,9 +70,9 @@ class Vocabulary:
         Raises:
             ValueError: A token id is the boundary, which is no character, or outside the vocabulary.
         """
-        for token in tokens:
-            if not 0 < token < len(self):
-                raise ValueError(f"expected token ids from 1 to {len(self) - 1}, got {token}")
+        if tokens and not (min(tokens) > BOUNDARY and max(tokens) < len(self)):
+            wrong = next(token for token in tokens if not BOUNDARY < token < len(self))
+            raise ValueError(f"expected token ids from 1 to {len(self) - 1}, got {wrong}")
         return "".join(self.alphabet[token - 1] for token in tokens)
 
     def __len__(self) -> int:
