@@ -13,7 +13,7 @@ from wavenet.datasets import BatchIndices, WindowDataset, WordDataset
 from wavenet.sliding import PackedWords, Windows
 from wavenet.vocabulary import Vocabulary
 
-EVAL_SIZE = 2**16  # context tokens, or characters, in one evaluation batch: fast, and small enough for any memory
+EVAL_SIZE = 2**12  # context tokens, or characters, in one evaluation batch: what it makes fits a processor's cache
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
 
 

@@ -77,6 +77,7 @@ class WordDataset(Dataset[PackedWords]):
         self.starts = self.lengths.cumsum(0) - self.lengths  # (W,)
         tokens = [BOUNDARY, *(token for word in words for token in (*vocabulary.encode(word), BOUNDARY))]
         self.tokens = torch.tensor(tokens)  # (N + 1,): each word lies between two boundaries, and shares them
+        self.position = torch.arange(len(tokens) - 1) - self.starts.repeat_interleave(self.lengths)  # (N,)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -85,12 +86,15 @@ class WordDataset(Dataset[PackedWords]):
         """The words ``index`` (W,), one after the other."""
         lengths = self.lengths[index]  # (W,)
         first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
-        position = torch.arange(int(lengths.sum())) - first.repeat_interleave(lengths)  # (N,)
-        source = self.starts[index].repeat_interleave(lengths) + position  # (N,)
-        first_row, inside = torch.zeros(1, dtype=torch.long), position > 0
+        shift = (self.starts[index] - first).repeat_interleave(lengths)  # (N,)
+        source = torch.arange(len(shift)) + shift  # (N,)
+        position = self.position[source]  # (N,)
+        inside = position > 0
+        boundary_row = torch.zeros(1, dtype=torch.long)  # position 0, token BOUNDARY
+        characters = source[inside]
         return PackedWords(
-            tokens=torch.cat([first_row, self.tokens[source[inside]]]),  # (R,)
-            position=torch.cat([first_row, position[inside]]),  # (R,)
+            tokens=torch.cat([boundary_row, self.tokens[characters]]),  # (R,)
+            position=torch.cat([boundary_row, self.position[characters]]),  # (R,)
             targets=self.tokens[source + 1],  # (N,)
             rows=inside.cumsum(0) * inside,  # (N,)
         )
