@@ -3,13 +3,15 @@
     python benchmarks/context.py
 
 Forward passes in eval mode of the lecture's network with a group size of 2. The windowed form grows with the block
-size, the others with its logarithm. Memory is what the largest of a form's tensors need: activations for the windowed
-and sliding forms (the peak above the start, measured), the state of the queues for stepping.
+size, the time of the others with its logarithm. Memory is the peak above what is in use before; stepping keeps a queue
+as long as the context for each word, whose making is counted here over 16 steps.
 """
 
-import resource
-import subprocess
-import sys
+import itertools
+import os
+from collections.abc import Callable
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler says when it starts and stops
 
 import torch
 from common import device_of, median_seconds, parser, show, words_data
@@ -20,11 +22,13 @@ from wavenet.sliding import run, slide, start, step
 WORDS, STEPS, BATCH = 256, 16, 64
 
 
-def peak_memory(form: str, block_size: int) -> int:
-    """MiB that a form needs at its peak, measured in a process of its own."""
-    code = f"import context; print(context.measured_peak({form!r}, {block_size}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True)
-    return round(int(done.stdout))
+def peak_bytes(work: Callable[[], object]) -> int:
+    """How much memory of tensors the work holds at its peak, above what was in use before it."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        work()
+    records = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
+    changes = [event.nbytes() for event in sorted(records, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes), default=0)
 
 
 def forms(block_size: int, path: str | None = None, device: torch.device | None = None) -> dict:
@@ -52,30 +56,21 @@ def forms(block_size: int, path: str | None = None, device: torch.device | None 
 
 
 @torch.no_grad()
-def measured_peak(form: str, block_size: int) -> int:
-    """MiB by which the form raises this process's peak."""
-    work, _ = forms(block_size)[form]
-    torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
-
-
-@torch.no_grad()
 def main() -> None:
     """Times the three forms at each block size."""
     options = parser(__doc__).parse_args()
     device = device_of(options)
-    rows, first = [], {}
-    for exponent in range(3, 11):
-        row = [str(2**exponent)]
-        for form, (work, positions) in forms(2**exponent, options.path, device).items():
+    tables: dict[str, list[list[str]]] = {}
+    first: dict[str, float] = {}
+    for block_size in (2**exponent for exponent in range(3, 11)):
+        for form, (work, positions) in forms(block_size, options.path, device).items():
             each = median_seconds(work, options.repeats, device) / positions * 1e6
             first.setdefault(form, each)
-            row += [f"{each:.2f}", f"{each / first[form]:.1f}", str(peak_memory(form, 2**exponent))]
-        rows.append(row)
-    columns = ["block size"] + [f"{form}, {what}" for form in first for what in ("µs", "times block 8", "MiB")]
-    show("Cost per position", columns, rows)
+            memory = peak_bytes(work) / positions / 1024
+            row = [str(block_size), f"{each:.2f}", f"{each / first[form]:.1f}", f"{memory:.1f}"]
+            tables.setdefault(form, []).append(row)
+    for form, rows in tables.items():
+        show(f"Cost per position, {form}", ["block size", "µs", "times block 8", "peak KiB"], rows)
 
 
 if __name__ == "__main__":
