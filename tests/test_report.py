@@ -26,7 +26,7 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     path = tiny_run / "checkpoints" / "best.ckpt"
     data = WordsDataModule(str(words_file))
     torch.manual_seed(0)
-    model = LanguageModel(data.alphabet, network="gated", embedding_dim=4, hidden_dim=8)
+    model = LanguageModel(data.alphabet, network="gated", activation="gelu", embedding_dim=4, hidden_dim=8)
     metrics = collect_metrics(model, data, path, steps=99, seconds=1.0, seed=1)
     recorded = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["step"] == 12

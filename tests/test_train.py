@@ -42,7 +42,7 @@ def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None
         "also_in_train": {"val": 0, "test": 0},
     }
     assert metrics["steps"] == 12
-    assert metrics["parameters"] == 879
+    assert metrics["parameters"] == 511
     assert metrics["versions"]["torch"] == torch.__version__
 
 
