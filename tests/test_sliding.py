@@ -145,5 +145,5 @@ def test_sliding_trains_the_same_weights() -> None:
 
 
 def test_the_batch_norm_bug_cannot_slide() -> None:
-    with pytest.raises(ValueError, match="runs on windows only"):
+    with pytest.raises(ValueError, match=r"runs on --data\.batching windows only"):
         slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), torch.arange(3))

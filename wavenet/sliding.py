@@ -164,7 +164,9 @@ def steppable(network: nn.Sequential) -> bool:
 def dilations(network: nn.Sequential) -> Iterator[tuple[nn.Module, int]]:
     """The layers, each with how far apart neighbouring steps of the windowed form lie where it stands."""
     if not steppable(network):
-        raise ValueError("a network with the batch-norm bug keeps statistics per position: it runs on windows only")
+        raise ValueError(
+            "a network with the batch-norm bug keeps statistics per position: it runs on --data.batching windows only"
+        )
     dilation = 1
     for layer in network:
         yield layer, dilation
