@@ -95,8 +95,9 @@ class LanguageModel(L.LightningModule):
         options = {name: value for name, value in given.items() if value is not None}
         for name in options:
             if (name == "logits_norm") == (network == "gated"):
+                unset = "false" if name == "logits_norm" else "null"
                 raise ValueError(
-                    f"{name} is no option of network {network}: got {options[name]}, expected --model.{name} {'false' if name == 'logits_norm' else 'null'}"
+                    f"{name} is no option of network {network}: expected --model.{name} {unset}, got {options[name]}"
                 )
         self.network = NETWORKS[network](
             vocab_size=len(self.vocabulary),
