@@ -21,6 +21,7 @@ from wavenet.checks import check_trainer, find_corpus, settings_of
 from wavenet.data import WordsDataModule
 from wavenet.module import LanguageModel
 from wavenet.report import finish_run
+from wavenet.sliding import steppable
 
 DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
@@ -100,6 +101,10 @@ class WaveNetCLI(LightningCLI):
         self.recorded = recorded
 
     def after_instantiate_classes(self) -> None:
+        if self.datamodule.batching == "words" and not steppable(self.model.network):
+            raise ValueError(
+                "the batch-norm bug keeps statistics per position: expected --data.batching windows, got words"
+            )
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return

@@ -13,7 +13,7 @@ from wavenet.datasets import BatchIndices, WindowDataset, WordDataset
 from wavenet.sliding import PackedWords, Windows
 from wavenet.vocabulary import Vocabulary
 
-EVAL_SIZE = 2**12  # context tokens, or characters, in one evaluation batch: what it makes fits a processor's cache
+EVAL_SIZE = 2**12  # context tokens, or 16 times the words, in one evaluation batch: what it makes fits a usual cache
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
 
 
@@ -58,6 +58,8 @@ class WordsDataModule(L.LightningDataModule):
         super().__init__()
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, got {block_size}")
+        if batching not in ("words", "windows"):
+            raise ValueError(f"batching must be words or windows, got {batching}")
         if batch_size < 2:
             raise ValueError(f"batch_size must be at least 2, for batch norm to have a variance, got {batch_size}")
         self.path = path

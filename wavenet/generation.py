@@ -29,7 +29,11 @@ def sample(
         5
     """
     device = next(network.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed if seed is not None else torch.seed())
+    generator = torch.Generator(device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
     words = torch.full((num_words, max_length + 1), BOUNDARY, device=device)  # each row ends with a boundary
     running = torch.arange(num_words, device=device)  # (B,), the words that have not ended
     tokens = torch.full((num_words,), BOUNDARY, device=device)  # (B,), the newest of each
