@@ -50,7 +50,7 @@ def forms(block_size: int, path: str | None = None, device: torch.device | None 
 
     return {
         "windowed": (lambda: run(network, some), len(some.targets)),
-        "sliding": (lambda: slide(network, packed.tokens, packed.position), len(packed.targets)),
+        "sliding": (lambda: slide(network, packed.tokens, packed.previous), len(packed.targets)),
         "stepping": (stepping, BATCH * STEPS),
     }
 

@@ -60,10 +60,12 @@ def test_packed_words_are_the_words_between_boundaries(words: list[str], data: s
     vocabulary = Vocabulary("ab.é")
     index = data.draw(st.lists(st.integers(0, len(words) - 1), min_size=1))
     batch = WordDataset(words, vocabulary)[torch.tensor(index)]
-    encoded = [vocabulary.encode(words[i]) for i in index]
-    assert batch.tokens.tolist() == [0, *(token for word in encoded for token in word)]
-    assert batch.position.tolist() == [0, *(p for word in encoded for p in range(1, len(word) + 1))]
-    assert batch.targets.tolist() == [token for word in encoded for token in [*word, 0]]
-    inputs = [token for word in encoded for token in [0, *word]]
-    assert batch.tokens[batch.rows].tolist() == inputs
-    assert (batch.rows == 0).tolist() == [token == 0 for token in inputs]
+    chosen = [words[i] for i in index]
+    beginnings = [""]  # of each row, read along the tree
+    for token, previous in list(zip(batch.tokens.tolist(), batch.previous.tolist(), strict=True))[1:]:
+        beginnings.append(beginnings[previous] + vocabulary.decode([token]))
+    assert batch.tokens[0] == batch.previous[0] == 0
+    assert sorted(beginnings) == sorted({word[:length] for word in chosen for length in range(len(word) + 1)})
+    expected = [word[:length] for word in chosen for length in range(len(word) + 1)]
+    assert [beginnings[row] for row in batch.rows] == expected
+    assert batch.targets.tolist() == [token for word in chosen for token in [*vocabulary.encode(word), 0]]

@@ -43,6 +43,11 @@ def batches(words: list[str], network: nn.Sequential) -> tuple[Windows, PackedWo
     return windows[torch.arange(len(windows))], packed[torch.arange(len(packed))]
 
 
+def one_word(length: int) -> Tensor:
+    """The row before each row of a single word."""
+    return torch.tensor([0, *range(length)])
+
+
 def stepped(network: nn.Sequential, packed: PackedWords) -> Tensor:
     """Logits of packed words, one word and one step at a time."""
     logits, state = [], start(network, 1)
@@ -91,7 +96,7 @@ def test_no_prediction_sees_what_comes_later_or_lies_beyond_the_receptive_field(
     at = data.draw(st.integers(0, length))
     embedding, rest = network[0], network[1:]
     embedded = embedding(torch.randint(1, len(ALPHABET) + 1, (length + 1,))).detach().requires_grad_()
-    slide(nn.Sequential(nn.Identity(), *rest), embedded, torch.arange(length + 1))[at].abs().sum().backward()
+    slide(nn.Sequential(nn.Identity(), *rest), embedded, one_word(length))[at].abs().sum().backward()
     assert embedded.grad is not None
     seen = embedded.grad.abs().sum(1) > 0
     assert not seen[at + 1 :].any()
@@ -102,16 +107,16 @@ def test_the_whole_receptive_field_is_seen() -> None:
     torch.manual_seed(0)
     network = wavenet(27, 12, group_size=(2, 3, 2)).eval()
     embedded = network[0](torch.randint(27, (20,))).detach().requires_grad_()
-    slide(nn.Sequential(nn.Identity(), *network[1:]), embedded, torch.arange(20))[19].sum().backward()
+    slide(nn.Sequential(nn.Identity(), *network[1:]), embedded, one_word(19))[19].sum().backward()
     assert embedded.grad is not None
     assert (embedded.grad.abs().sum(1) > 0).tolist() == [False] * 8 + [True] * 12
 
 
-def test_in_train_mode_batch_norm_counts_each_position_once() -> None:
-    """The one difference: the windowed form counts a pair as often as contexts contain it."""
+def test_in_train_mode_batch_norm_counts_each_beginning_of_a_word_once() -> None:
+    """The one difference: the windowed form counts a pair as often as contexts and words contain it."""
     torch.manual_seed(0)
     network = wavenet(4, 4, 2, 3, 2).double()
-    words = ["ab", "b"]
+    words = ["ab", "b", "b"]
     vocabulary = Vocabulary("abc")
     windows, packed = WindowDataset(words, vocabulary, 4), WordDataset(words, vocabulary)
     embedding, linear = network[0], network[2]
@@ -123,10 +128,25 @@ def test_in_train_mode_batch_norm_counts_each_position_once() -> None:
         return linear(embedding(torch.tensor(pairs)).flatten(1)).mean(0)
 
     once = [(0, 0), (0, 1), (1, 2), (0, 2)]  # the boundary row, .a, ab and .b
-    run(network, packed[torch.arange(2)])
+    run(network, packed[torch.arange(3)])
     torch.testing.assert_close(norms[0].running_mean, mean_of_pairs(once))
-    repeated = [(0, 0), (0, 0), (0, 0), (0, 1), (0, 0), (1, 2), (0, 0), (0, 0), (0, 0), (0, 2)]
-    run(network, windows[torch.arange(5)])
+    repeated = [
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (0, 1),
+        (0, 0),
+        (1, 2),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (0, 2),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (0, 2),
+    ]
+    run(network, windows[torch.arange(7)])
     torch.testing.assert_close(norms[0].running_mean, mean_of_pairs(repeated))
     assert not torch.allclose(mean_of_pairs(once), mean_of_pairs(repeated))
 
@@ -146,4 +166,4 @@ def test_sliding_trains_the_same_weights() -> None:
 
 def test_the_batch_norm_bug_cannot_slide() -> None:
     with pytest.raises(ValueError, match=r"runs on --data\.batching windows only"):
-        slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), torch.arange(3))
+        slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), one_word(2))

@@ -54,7 +54,7 @@ class WindowDataset(Dataset[Windows]):
 
 
 class WordDataset(Dataset[PackedWords]):
-    """Whole words, packed on one axis: a row for the boundary, and one for each character.
+    """Whole words, packed on one axis: a row for the boundary, and one for each distinct beginning of a word.
 
     Args:
         words: The words.
@@ -64,20 +64,33 @@ class WordDataset(Dataset[PackedWords]):
         UnknownCharacterError: A character of a word is not in the vocabulary.
 
     Examples:
-        >>> words = WordDataset(["ab", "b"], Vocabulary("ab"))
-        >>> batch = words[torch.tensor([1, 0])]
-        >>> batch.tokens, batch.position
-        (tensor([0, 2, 1, 2]), tensor([0, 1, 1, 2]))
+        >>> words = WordDataset(["ab", "b", "aa"], Vocabulary("ab"))
+        >>> batch = words[torch.tensor([0, 2])]
+        >>> batch.tokens, batch.previous  # the boundary, a, aa and ab
+        (tensor([0, 1, 1, 2]), tensor([0, 0, 1, 1]))
         >>> batch.targets, batch.rows
-        (tensor([2, 0, 1, 2, 0]), tensor([0, 1, 0, 2, 3]))
+        (tensor([1, 2, 0, 1, 1, 0]), tensor([0, 1, 3, 0, 1, 2]))
     """
 
     def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
         self.lengths = torch.tensor([len(word) + 1 for word in words])  # (W,)
         self.starts = self.lengths.cumsum(0) - self.lengths  # (W,)
-        tokens = [BOUNDARY, *(token for word in words for token in (*vocabulary.encode(word), BOUNDARY))]
-        self.tokens = torch.tensor(tokens)  # (N + 1,): each word lies between two boundaries, and shares them
-        self.position = torch.arange(len(tokens) - 1) - self.starts.repeat_interleave(self.lengths)  # (N,)
+        self.targets = torch.tensor([token for word in words for token in (*vocabulary.encode(word), BOUNDARY)])  # (N,)
+        self._grow_tree(len(vocabulary))
+
+    def _grow_tree(self, vocab_size: int) -> None:
+        """Numbers the distinct beginnings of words, shorter ones first; 0 is the empty one, which is the boundary."""
+        self.beginning = torch.zeros_like(self.targets)  # (N,), what comes before each target in its word
+        tokens, previous, count = [torch.tensor([BOUNDARY])], [torch.tensor([0])], 1
+        words, length = torch.arange(len(self.lengths)), 0
+        while len(words := words[self.lengths[words] - 1 > length]):
+            at = self.starts[words] + length
+            keys, index = (self.beginning[at] * vocab_size + self.targets[at]).unique(return_inverse=True)
+            self.beginning[at + 1] = count + index
+            tokens.append(keys % vocab_size)
+            previous.append(keys // vocab_size)
+            count, length = count + len(keys), length + 1
+        self.tokens, self.previous = torch.cat(tokens), torch.cat(previous)  # one for each beginning
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -88,15 +101,12 @@ class WordDataset(Dataset[PackedWords]):
         first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
         shift = (self.starts[index] - first).repeat_interleave(lengths)  # (N,)
         source = torch.arange(len(shift)) + shift  # (N,)
-        position = self.position[source]  # (N,)
-        inside = position > 0
-        boundary_row = torch.zeros(1, dtype=torch.long)  # position 0, token BOUNDARY
-        characters = source[inside]
+        beginnings, rows = self.beginning[source].unique(return_inverse=True)  # (R,), ascending, and (N,)
         return PackedWords(
-            tokens=torch.cat([boundary_row, self.tokens[characters]]),  # (R,)
-            position=torch.cat([boundary_row, self.position[characters]]),  # (R,)
-            targets=self.tokens[source + 1],  # (N,)
-            rows=inside.cumsum(0) * inside,  # (N,)
+            tokens=self.tokens[beginnings],
+            previous=torch.searchsorted(beginnings, self.previous[beginnings]),
+            targets=self.targets[source],
+            rows=rows,
         )
 
 

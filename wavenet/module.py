@@ -47,7 +47,7 @@ class LanguageModel(L.LightningModule):
         optimizer: ``adamw`` or ``sgd``.
         learning_rate: The highest learning rate of the schedule.
         weight_decay: The optimizer's weight decay.
-        schedule: The learning rate after each step: ``one_cycle`` (a rise over the first 15 %, then a cosine to
+        schedule: The learning rate after each step: ``one_cycle`` (a rise over the first 15 %, then a fall to
             nearly zero), ``step`` (the lecture's: a tenth from three quarters of the steps on) or ``constant``.
 
     Shape:
@@ -173,7 +173,9 @@ class LanguageModel(L.LightningModule):
         if self.hparams["schedule"] == "step":
             return MultiStepLR(optimizer, milestones=[total_steps * 3 // 4], gamma=0.1)
         # OneCycleLR divides by zero where total_steps * pct_start is exactly 1, which 0.15 never makes
-        return OneCycleLR(optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.15)
+        return OneCycleLR(
+            optimizer, self.hparams["learning_rate"], total_steps=total_steps, pct_start=0.15, anneal_strategy="linear"
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to continue a training that has ended, or whose schedule is made for another number of steps."""

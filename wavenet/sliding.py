@@ -13,12 +13,13 @@ before it that lie ``dilation`` apart (1, n, n², ...: the product of the group 
                   *                   *   *   *   *   *       (not drawn: the rows before the word)
                   m                   e   m   m   a   .
 
-The rows of a batch of words are one boundary row and then the characters of each word, one word after the other. Before
-a word's first character there are only boundaries, so the boundary row, whose whole context is boundary, stands for
-every position there, at every layer: it is embedded and computed like any other, and nothing is padded.
+The rows of a batch of words are one boundary row and one for each beginning of a word: words that begin alike share
+their rows until they part, so the rows form a tree, in which each row names the row of the token before it. Before a
+word's first character there are only boundaries, so the boundary row, which comes before itself, stands for every
+position there, at every layer: it is embedded and computed like any other, and nothing is padded or computed twice.
 
 In eval mode all forms give the same logits. In train mode batch norm sees each row once here, and as often as contexts
-repeat it in the windowed form, so the statistics differ.
+and words repeat it in the windowed form, so the statistics differ.
 
 Sources: van den Oord et al., "WaveNet" (2016), https://arxiv.org/abs/1609.03499; Paine et al., "Fast Wavenet
 Generation Algorithm" (2016), https://arxiv.org/abs/1611.09482.
@@ -43,14 +44,15 @@ class Windows(NamedTuple):
 
 
 class PackedWords(NamedTuple):
-    """Whole words on one axis: R rows, the boundary's and one for each character, and N targets.
+    """Whole words on one axis: R rows, the boundary's and one for each distinct beginning of a word, and N targets.
 
-    ``tokens`` (R,) and their ``position`` (R,) in their words, counted from 1, the boundary's being 0; ``targets`` (N,)
-    and the ``rows`` (N,) that predict them, which is the boundary row for the first character of every word.
+    ``tokens`` (R,), the last of each beginning; ``previous`` (R,), the row of the token before it, the boundary's being
+    its own; ``targets`` (N,), the tokens of word after word; ``rows`` (N,), which row predicts each of them: the
+    boundary's for the first character of a word.
     """
 
     tokens: Tensor
-    position: Tensor
+    previous: Tensor
     targets: Tensor
     rows: Tensor
 
@@ -58,18 +60,18 @@ class PackedWords(NamedTuple):
 def run(network: nn.Sequential, batch: Windows | PackedWords) -> Tensor:
     """Logits (N, V) for the targets of a batch of either kind."""
     if isinstance(batch, PackedWords):
-        return slide(network, batch.tokens, batch.position).index_select(0, batch.rows)  # (N, V)
+        return slide(network, batch.tokens, batch.previous).index_select(0, batch.rows)  # (N, V)
     logits: Tensor = network(batch.contexts)  # (B, V)
     return logits
 
 
-def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
-    """Logits at every position of packed words, each shared part of their contexts computed once.
+def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
+    """Logits at every row of packed words, each shared part of their contexts computed once.
 
     Args:
         network: Built by :mod:`wavenet.networks`.
-        tokens: (R,) the boundary, and then the characters of each word.
-        position: (R,) of each token in its word, counted from 1, the boundary's being 0.
+        tokens: (R,) the boundary, and then the last token of each beginning of a word.
+        previous: (R,) the row of the token before each; the boundary, row 0, comes before itself.
 
     Returns:
         (R, V) logits of the token after each of ``tokens``.
@@ -79,19 +81,20 @@ def slide(network: nn.Sequential, tokens: Tensor, position: Tensor) -> Tensor:
 
     Examples:
         >>> from wavenet.networks import wavenet
-        >>> slide(wavenet(27), torch.tensor([0, 5, 13, 13, 1]), torch.arange(5)).shape
-        torch.Size([5, 27])
+        >>> slide(wavenet(27), tokens=torch.tensor([0, 5, 13]), previous=torch.tensor([0, 0, 1])).shape  # . e m
+        torch.Size([3, 27])
     """
-    x = tokens
-    rows = torch.arange(len(tokens), device=tokens.device)
-    for layer, dilation in dilations(network):
+    x, back = tokens, previous  # (R,) both: back is the row one step of this level before each
+    for layer, _ in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (R, C)
         else:
-            lags = torch.arange(layer.group_size - 1, -1, -1, device=tokens.device) * dilation  # (n,), the oldest first
-            before_word = position[:, None] <= lags
-            joined = (rows[:, None] - lags).masked_fill_(before_word, 0)  # (R, n)
+            steps = [torch.arange(len(tokens), device=tokens.device)]
+            for _ in range(layer.group_size):
+                steps.append(back[steps[-1]])  # (R,), the newest step first
+            joined = torch.stack(steps[-2::-1], dim=1)  # (R, n), the oldest step first
             x = x.index_select(0, joined.flatten()).view(len(tokens), -1)  # (R, n*C)
+            back = steps[-1]
     return x
 
 
