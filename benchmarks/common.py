@@ -48,6 +48,17 @@ def median_seconds(work: Callable[[], object], repeats: int, device: torch.devic
     return statistics.median(seconds(work, device) for _ in range(repeats))
 
 
+def fastest_on_threads(work: Callable[[], object]) -> tuple[float, int]:
+    """The time of the work on the CPU with one thread or with all, whichever is less, and the number of threads."""
+    threads, times = torch.get_num_threads(), {}
+    for count in {1, threads}:
+        torch.set_num_threads(count)
+        times[count] = seconds(work, torch.device("cpu"))
+    torch.set_num_threads(threads)
+    best = min(times, key=lambda count: times[count])
+    return times[best], best
+
+
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Prints a table, with the number of threads."""
     table = Table(*columns, title=f"{title} ({torch.get_num_threads()} threads)", title_justify="left")

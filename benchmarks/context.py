@@ -20,6 +20,7 @@ from wavenet.networks import wavenet
 from wavenet.sliding import run, slide, start, step
 
 WORDS, STEPS, BATCH = 256, 16, 64
+BLOCK_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
@@ -62,7 +63,7 @@ def main() -> None:
     device = device_of(options)
     tables: dict[str, list[list[str]]] = {}
     first: dict[str, float] = {}
-    for block_size in (2**exponent for exponent in range(3, 11)):
+    for block_size in BLOCK_SIZES:
         for form, (work, positions) in forms(block_size, options.path, device).items():
             each = median_seconds(work, options.repeats, device) / positions * 1e6
             first.setdefault(form, each)

@@ -10,6 +10,9 @@ from lecture import LectureLoop
 from wavenet.generation import sample
 from wavenet.networks import wavenet
 
+STEPS = 3000
+SIZES = (1, 32, 256, 2048, 8192)
+
 
 def main() -> None:
     """Trains the lecture's network a little, so that names have the usual length, and gives both its weights."""
@@ -19,7 +22,7 @@ def main() -> None:
     data = words_data(options, "windows", 32)
     everything, vocabulary = data.dataset("train"), data.vocabulary
     loop = LectureLoop(*everything[torch.arange(len(everything))], vocab_size=len(vocabulary))
-    loop.train(3000)
+    loop.train(STEPS)
     loop.eval()
     network = wavenet(len(vocabulary)).eval()
     loop.copy_to(network)
@@ -29,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     rows = [["the lecture's loop", "1", f"{baseline:,.0f}", "1"]]
     network = network.to(device)
-    for size in (1, 32, 256, 2048, 8192):
+    for size in SIZES:
         rate = size / median_seconds(lambda size=size: sample(network, vocabulary, size), options.repeats, device)
         rows.append(["stepping", str(size), f"{rate:,.0f}", f"{rate / baseline:.1f}"])
     show("Generation", ["", "batch", "names/s", "times faster"], rows)

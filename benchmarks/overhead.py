@@ -13,7 +13,7 @@ import warnings
 import torch
 from common import device_of, parser, seconds, show, words_data
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn import functional as F
 
@@ -56,7 +56,7 @@ def bare(model: LanguageModel, data: WordsDataModule, epochs: int, device: torch
 
 
 def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: str) -> None:
-    """Trainer.fit with what the command line gives it."""
+    """Trainer.fit with the callbacks that the command line gives it."""
     with tempfile.TemporaryDirectory() as runs:
         trainer = Trainer(
             accelerator=accelerator,
@@ -66,6 +66,7 @@ def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: s
             logger=TensorBoardLogger(runs, default_hp_metric=False),
             callbacks=[
                 StepProgress(),
+                Timer(),
                 FinalValidation(),
                 ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
                 ModelCheckpoint(filename="last", enable_version_counter=False, save_on_exception=True),

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from common import parser, seconds, show, words_data
+from common import fastest_on_threads, parser, seconds, show, words_data
 from lecture import LectureLoop
 
 STEPS = 1_000
@@ -24,17 +24,15 @@ GOAL = 1.993
 
 def lecture_seconds(loop: LectureLoop, full: bool) -> float:
     """The time of all the lecture's steps, on one thread or on all, whichever is faster now."""
-    threads, times = torch.get_num_threads(), {}
-    for count in {1, threads}:
-        torch.set_num_threads(count)
-        times[count] = seconds(lambda: loop.train(STEPS), torch.device("cpu")) * loop.steps / STEPS
-    best = min(times, key=lambda count: times[count])
-    torch.set_num_threads(best)
+    steps = STEPS
+    taken, best = fastest_on_threads(lambda: loop.train(steps))
     if full:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(best)
         steps = loop.steps - len(loop.losses)
-        times[best] = seconds(lambda: loop.train(steps), torch.device("cpu")) * loop.steps / steps
-    torch.set_num_threads(threads)
-    return times[best]
+        taken = seconds(lambda: loop.train(steps), torch.device("cpu"))
+        torch.set_num_threads(threads)
+    return taken * loop.steps / steps
 
 
 def train_process(arguments: list[str]) -> tuple[float, dict]:

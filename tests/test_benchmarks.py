@@ -1,4 +1,5 @@
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,34 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
     with torch.no_grad():
         torch.testing.assert_close(network(contexts), loop.model(contexts), rtol=1e-4, atol=1e-4)
     assert all(0 < token < 27 for token in loop.sample())
+
+
+@pytest.mark.parametrize(
+    ("name", "smaller"),
+    [
+        ("time_to_loss", {"STEPS": 2}),
+        ("throughput", {"BATCHES": 2}),
+        ("overhead", {}),
+        ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}),
+        ("generate", {"STEPS": 2, "SIZES": (1, 4)}),
+    ],
+)
+def test_every_script_runs(
+    name: str,
+    smaller: dict[str, object],
+    words_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = importlib.import_module(name)
+    for constant, value in smaller.items():
+        assert hasattr(script, constant)
+        monkeypatch.setattr(script, constant, value)
+    monkeypatch.setattr("sys.argv", [name, "--path", str(words_file), "--repeats", "1"])
+    with torch.random.fork_rng():
+        script.main()
+    assert "threads)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -76,6 +76,11 @@ def test_gated_residual_without_a_step_as_wide_as_its_output_adds_nothing() -> N
     torch.testing.assert_close(layer(x), y[:, :4].tanh() * y[:, 4:].sigmoid())
 
 
+def test_gated_residual_refuses_a_width_that_is_no_number_of_steps() -> None:
+    with pytest.raises(ValueError, match="multiple of group_size 2, got 13"):
+        GatedResidual(13, 4, 2)
+
+
 def test_gated_residual_drops_out_what_it_adds_and_not_the_step() -> None:
     torch.manual_seed(0)
     layer = GatedResidual(200, 100, 2, dropout=0.5)

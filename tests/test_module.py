@@ -133,7 +133,7 @@ def test_a_schedule_without_an_end_is_refused(data: WordsDataModule) -> None:
     ],
 )
 def test_options_of_another_network_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="is no option of network"):
+    with pytest.raises(ValueError, match="has no "):
         LanguageModel("abc", **options)  # type: ignore[arg-type]
 
 

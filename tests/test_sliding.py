@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from math import prod
 
 import pytest
@@ -103,9 +104,10 @@ def test_no_prediction_sees_what_comes_later_or_lies_beyond_the_receptive_field(
     assert not seen[1 : max(1, at - receptive_field(network) + 1)].any()  # row 0 stands for all that is before the word
 
 
-def test_the_whole_receptive_field_is_seen() -> None:
+@pytest.mark.parametrize("build", [wavenet, gated])
+def test_the_whole_receptive_field_is_seen(build: Callable[..., nn.Sequential]) -> None:
     torch.manual_seed(0)
-    network = wavenet(27, 12, group_size=(2, 3, 2)).eval()
+    network = build(27, 12, group_size=(2, 3, 2)).eval()
     embedded = network[0](torch.randint(27, (20,))).detach().requires_grad_()
     slide(nn.Sequential(nn.Identity(), *network[1:]), embedded, one_word(19))[19].sum().backward()
     assert embedded.grad is not None

@@ -55,16 +55,20 @@ def test_the_checkpoint_gives_the_recorded_losses(tiny_run: Path, words_file: Pa
 
 
 @pytest.mark.parametrize("trained", ["words", "windows"])
-def test_a_model_trained_either_way_runs_the_other_way(words_file: Path, tmp_path: Path, trained: str) -> None:
+def test_a_model_trained_either_way_runs_the_other_way(
+    words_file: Path, tmp_path: Path, trained: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
     assert run_cli(*arguments, f"--data.batching={trained}") == 0
     checkpoint = tmp_path / "default" / "version_0" / "checkpoints" / "best.ckpt"
     model = LanguageModel.load_from_checkpoint(checkpoint)
-    losses = []
+    losses, scores = [], []
     for batching in ("words", "windows"):
         data = WordsDataModule(str(words_file), batching=batching)  # type: ignore[arg-type]
         losses.append(mean_loss(model.network, data.eval_dataloader("val"), model.device))
+        capsys.readouterr()
         assert run_cli("validate", "--ckpt_path", checkpoint, f"--data.batching={batching}") == 0
+        assert f"{losses[-1]:.4f}"[:-1] in capsys.readouterr().out
         more = [
             "--ckpt_path",
             checkpoint,
@@ -73,6 +77,8 @@ def test_a_model_trained_either_way_runs_the_other_way(words_file: Path, tmp_pat
             tmp_path / batching,
         ]
         assert run_cli("predict", *more) == 0
+        scores.append([float(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()])
+    assert scores[0] == pytest.approx(scores[1], abs=2e-4)
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 

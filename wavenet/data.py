@@ -153,7 +153,8 @@ class WordsDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Windows | PackedWords]:
         """All examples of some words at a time, none of them divided between batches."""
         words: Any = self.predict_words
-        return DataLoader(words, batch_size=max(1, EVAL_SIZE // (16 * self.block_size)), collate_fn=self._whole)
+        tokens = 16 * (self.block_size if self.batching == "windows" else 1)  # of one word, in all its contexts
+        return DataLoader(words, batch_size=max(1, EVAL_SIZE // tokens), collate_fn=self._whole)
 
     def _whole(self, words: list[str]) -> Windows | PackedWords:
         dataset = self._make_dataset(words)

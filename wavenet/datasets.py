@@ -85,7 +85,7 @@ class WordDataset(Dataset[PackedWords]):
         words, length = torch.arange(len(self.lengths)), 0
         while len(words := words[self.lengths[words] - 1 > length]):
             at = self.starts[words] + length
-            keys, index = (self.beginning[at] * vocab_size + self.targets[at]).unique(return_inverse=True)
+            keys, index = torch.unique(self.beginning[at] * vocab_size + self.targets[at], return_inverse=True)
             self.beginning[at + 1] = count + index
             tokens.append(keys % vocab_size)
             previous.append(keys // vocab_size)
@@ -101,7 +101,7 @@ class WordDataset(Dataset[PackedWords]):
         first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
         shift = (self.starts[index] - first).repeat_interleave(lengths)  # (N,)
         source = torch.arange(len(shift)) + shift  # (N,)
-        beginnings, rows = self.beginning[source].unique(return_inverse=True)  # (R,), ascending, and (N,)
+        beginnings, rows = torch.unique(self.beginning[source], return_inverse=True)  # (R,), ascending, and (N,)
         return PackedWords(
             tokens=self.tokens[beginnings],
             previous=torch.searchsorted(beginnings, self.previous[beginnings]),

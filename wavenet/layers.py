@@ -102,6 +102,9 @@ class GatedResidual(nn.Module):
         - Input: :math:`(B, n C)` or :math:`(B, T, n C)`.
         - Output: the same with ``out_features`` for :math:`n C`.
 
+    Raises:
+        ValueError: An argument is none of these, or ``in_features`` is not a multiple of ``group_size``.
+
     Examples:
         >>> import torch
         >>> GatedResidual(256, 128, group_size=2)(torch.zeros(32, 4, 256)).shape
@@ -121,6 +124,14 @@ class GatedResidual(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if group_size < 1 or in_features % group_size:
+            raise ValueError(f"in_features must be a multiple of group_size {group_size}, got {in_features}")
+        if activation not in ("gate", "gelu"):
+            raise ValueError(f"activation must be gate or gelu, got {activation}")
+        if norm not in ("batch", "layer"):
+            raise ValueError(f"norm must be batch or layer, got {norm}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
         self.activation = activation
         self.residual = in_features // group_size == out_features
         self.out_features = out_features

@@ -93,12 +93,10 @@ class LanguageModel(L.LightningModule):
         self.vocabulary = Vocabulary(alphabet)
         given = {"logits_norm": logits_norm or None, "activation": activation, "norm": norm, "dropout": dropout}
         options = {name: value for name, value in given.items() if value is not None}
-        for name in options:
-            if (name == "logits_norm") == (network == "gated"):
-                unset = "false" if name == "logits_norm" else "null"
-                raise ValueError(
-                    f"{name} is no option of network {network}: expected --model.{name} {unset}, got {options[name]}"
-                )
+        if unfit := [name for name in options if (name == "logits_norm") == (network == "gated")]:
+            unset = " ".join(f"--model.{name} {'false' if name == 'logits_norm' else 'null'}" for name in unfit)
+            got = ", ".join(f"{name} {options[name]}" for name in unfit)
+            raise ValueError(f"network {network} has no {' and no '.join(unfit)}: expected {unset}, got {got}")
         self.network = NETWORKS[network](
             vocab_size=len(self.vocabulary),
             block_size=block_size,

@@ -106,12 +106,6 @@ def gated(
         76579
     """
     check_sizes(vocab_size=vocab_size, block_size=block_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
-    if activation not in ("gate", "gelu"):
-        raise ValueError(f"activation must be gate or gelu, got {activation}")
-    if norm not in ("batch", "layer"):
-        raise ValueError(f"norm must be batch or layer, got {norm}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
     groups = group_sizes(block_size, group_size)
     widths = [embedding_dim] + [hidden_dim] * len(groups)
     layers: list[nn.Module] = [nn.Embedding(vocab_size, embedding_dim)]
