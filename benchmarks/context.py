@@ -11,7 +11,7 @@ import itertools
 import os
 from collections.abc import Callable
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler says when it starts and stops
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler says when it starts and stops
 
 import torch
 from common import device_of, median_seconds, parser, show, words_data

@@ -69,7 +69,7 @@ def main() -> None:
     taken = statistics.median(fastest_on_threads(lambda: loop.train(BATCHES * 10))[0] for _ in range(options.repeats))
     baseline, per_window = 32 * BATCHES * 10 / taken, flops_per_window(wavenet(vocab_size), 8)
     rows = [["the lecture's loop", "32 windows", f"{baseline:,.0f}", "1", f"{baseline * per_window / cpu_peak:.0%}"]]
-    for batching, size in (("windows", 32), ("windows", 1024), ("words", 32), ("words", 128)):
+    for batching, size in (("windows", 32), ("windows", 1024), ("words", 32), ("words", 256)):
         data = words_data(options, batching, size)
         batches = [
             type(batch)(*(part.to(device) for part in batch))

@@ -87,11 +87,11 @@ def test_a_character_outside_the_alphabet_is_found_at_setup(words_file: Path, tm
         module(words_file, alphabet="aeilorsv", predict_path=str(other)).setup("predict")
 
 
-@pytest.mark.parametrize("batching", ["words", "windows"])
+@pytest.mark.parametrize(("batching", "eval_size"), [("words", 16 * 2), ("windows", 16 * 8 * 2)])
 def test_prediction_keeps_words_whole_and_in_order(
-    words_file: Path, batching: str, monkeypatch: pytest.MonkeyPatch
+    words_file: Path, batching: str, eval_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavenet.data.EVAL_SIZE", 16 * 8 * 2)
+    monkeypatch.setattr("wavenet.data.EVAL_SIZE", eval_size)
     data = module(words_file, batching=batching)
     data.setup("predict")
     batches = list(data.predict_dataloader())
