@@ -50,17 +50,19 @@ def sample(
             words[running, length] = tokens
             alive = (tokens != BOUNDARY).nonzero().squeeze(1)
             running, tokens, state = running[alive], tokens[alive], select(state, alive)
-    return [vocabulary.decode(row[: row.index(BOUNDARY)]) for row in words.tolist()]
+    longest = int((words != BOUNDARY).sum(dim=1).max()) if num_words else 0
+    return [vocabulary.decode(row[: row.index(BOUNDARY)]) for row in words[:, : longest + 1].tolist()]
 
 
 def windowed_start(network: nn.Sequential, batch_size: int) -> State:
     """For the exhibits, which cannot step: the contexts (B, T), in place of :func:`wavenet.sliding.start`."""
     device = next(network.parameters()).device
-    return [torch.full((batch_size, receptive_field(network)), BOUNDARY, device=device)]
+    return [[torch.full((batch_size, receptive_field(network)), BOUNDARY, device=device)]]
 
 
 def windowed_step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
     """The same as :func:`wavenet.sliding.step`, from the whole context each time."""
-    state[0] = torch.cat([state[0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
-    logits: Tensor = network(state[0])  # (B, V)
+    contexts = torch.cat([state[0][0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
+    state[0] = [contexts]
+    logits: Tensor = network(contexts)  # (B, V)
     return logits

@@ -98,8 +98,8 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
     return x
 
 
-State = list[Tensor]
-"""A clock (B,) and, for each ``FlattenConsecutive``, a ring of its last (n - 1) * dilation inputs (B, size, C).
+State = list[list[Tensor]]
+"""For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
 All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
 """
@@ -111,19 +111,19 @@ def start(network: nn.Sequential, batch_size: int) -> State:
     The network must be in eval mode.
     """
     x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
-    state = [x.new_zeros(batch_size)]
+    state = []
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (1, C)
         else:
-            state.append(x.expand(batch_size, (layer.group_size - 1) * dilation, -1).clone())  # (B, size, C)
+            state.append([x.expand(batch_size, -1)] * ((layer.group_size - 1) * dilation))  # (B, C) each
             x = x.repeat(1, layer.group_size)  # (1, n*C)
     return state
 
 
 def select(state: State, rows: Tensor) -> State:
     """A new state of the rows (B',) of another, in that order, each as often as it is named."""
-    return [part.index_select(0, rows) for part in state]
+    return [[x.index_select(0, rows) for x in queue] for queue in state]
 
 
 def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
@@ -139,24 +139,16 @@ def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
         >>> step(network, torch.tensor([0, 0]), state).shape
         torch.Size([2, 27])
     """
-    clock, *rings = state
-    rows = torch.arange(len(tokens), device=tokens.device)
-    x, waiting = tokens, iter(rings)
+    x, queues = tokens, iter(state)
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (B, C)
-        elif (ring := next(waiting)).shape[1]:
-            x = join_step(x, ring, clock, rows, layer.group_size, dilation)  # (B, n*C)
-    clock += 1
+        else:
+            queue = next(queues)
+            queue.append(x)
+            x = torch.cat(queue[::dilation], dim=1)  # (B, n*C)
+            del queue[0]
     return x
-
-
-def join_step(x: Tensor, ring: Tensor, clock: Tensor, rows: Tensor, group_size: int, dilation: int) -> Tensor:
-    """Joins the newest input (B, C) with those in the ring, the oldest first, and puts it in the oldest one's place."""
-    size = ring.shape[1]
-    older = [ring[rows, (clock - lag * dilation) % size] for lag in range(group_size - 1, 0, -1)]  # n-1 times (B, C)
-    ring[rows, clock % size] = x
-    return torch.cat([*older, x], dim=1)  # (B, n*C)
 
 
 def steppable(network: nn.Sequential) -> bool:
