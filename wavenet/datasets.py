@@ -91,6 +91,7 @@ class WordDataset(Dataset[PackedWords]):
             previous.append(keys // vocab_size)
             count, length = count + len(keys), length + 1
         self.tokens, self.previous = torch.cat(tokens), torch.cat(previous)  # one for each beginning
+        self.level_sizes = [len(level) for level in tokens]
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -1,57 +1,218 @@
-"""Making words: sampling from a network. Needs torch alone."""
+"""Making words: draws from a network, with or without replacement, among the words that are wanted. Needs torch alone.
+
+Every draw is exact: it comes from the model's distribution over words, given what is asked for.
+
+- The next character is drawn from the network's probabilities, shaped by temperature, top-k and top-p.
+- A draw that can no longer become a wanted word (:class:`wavenet.patterns.Wanted`) is abandoned there and then, and
+  another takes its place. A limit on the number of draws ends a search for what hardly ever comes.
+- Words that must not come (known ones, and with ``unique`` those drawn before) have their probability taken out of
+  every step at which they are still possible (:class:`wavenet.distribution.Removed`), and so have the beginnings at
+  which draws were abandoned: nothing is drawn again and again in vain.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from wavenet.distribution import Removed, Shaping, pick
 from wavenet.networks import eval_mode, receptive_field
+from wavenet.patterns import Wanted
 from wavenet.sliding import State, select, start, step, steppable
 from wavenet.vocabulary import BOUNDARY, Vocabulary
 
+CHUNK = 1200  # words at a time: what they need fits a usual cache
+MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
+
+
+class Words(NamedTuple):
+    """Words, and their log-probabilities in nats by the network's own probabilities."""
+
+    words: list[str]
+    log_probs: list[float]
+
 
 def sample(
-    network: nn.Sequential, vocabulary: Vocabulary, num_words: int, seed: int | None = None, max_length: int = 64
+    network: nn.Sequential, vocabulary: Vocabulary, num_words: int, seed: int | None = None, **options: Any
 ) -> list[str]:
-    """Draws words from the model, character by character, until each has ended.
+    """Draws words from a network: see :class:`Sampler` for the options and errors.
+
+    Returns:
+        ``num_words`` words, or fewer if there are no more or they hardly ever come.
+
+    Examples:
+        >>> from wavenet.networks import wavenet
+        >>> len(sample(wavenet(vocab_size=3), Vocabulary("ab"), num_words=5, seed=1, pattern="a*", max_length=4))
+        5
+    """
+    batches = Sampler(network, vocabulary, **options).draw(num_words, seed)
+    return [word for batch in batches for word in batch.words]
+
+
+class Sampler:
+    """Draws words from a network.
 
     Args:
         network: Built by :mod:`wavenet.networks`; it runs one step at a time.
         vocabulary: Its characters.
-        num_words: How many words to draw. They need not differ.
-        seed: Seed of the draws; ``None`` draws anew each time.
-        max_length: Characters after which a word that has not ended is cut.
+        temperature, top_k, top_p: How probabilities are shaped: see :class:`wavenet.distribution.Shaping`.
+        prefix, pattern, min_length, max_length: Which words are wanted: see :class:`wavenet.patterns.Wanted`.
+        unique: Whether no word comes twice: words are drawn without replacement.
+        without: Words that must not come.
+        max_draws: Draws after which a search ends, whether or not there are enough words.
+        batch_size: Draws at a time. It does not change the words.
 
-    Returns:
-        The words; an empty word is a possible one.
+    Attributes:
+        num_draws: How many draws the last call of :meth:`draw` has made.
+        exhausted: Whether it ended because no word was left.
 
-    Examples:
-        >>> from wavenet.networks import wavenet
-        >>> len(sample(wavenet(vocab_size=3), Vocabulary("ab"), num_words=5, seed=1))
-        5
+    Raises:
+        ValueError: ``max_draws`` or ``batch_size`` is below 1; see also the two classes named above.
     """
-    device = next(network.parameters()).device
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    words = torch.full((num_words, max_length + 1), BOUNDARY, device=device)  # each row ends with a boundary
-    running = torch.arange(num_words, device=device)  # (B,), the words that have not ended
-    tokens = torch.full((num_words,), BOUNDARY, device=device)  # (B,), the newest of each
-    with eval_mode(network):
-        forward = step if steppable(network) else windowed_step
-        state = start(network, num_words) if steppable(network) else windowed_start(network, num_words)
-        for length in range(max_length):
-            if len(running) == 0:
-                break
-            probs = forward(network, tokens, state).softmax(dim=-1)  # (B, V)
-            # the number of tokens whose cumulative probability lies below a uniform draw is a draw from them
-            uniform = torch.rand(len(tokens), 1, generator=generator, device=device)  # (B, 1)
-            tokens = (probs.cumsum(dim=-1) < uniform).sum(dim=-1).clamp_(max=len(vocabulary) - 1)  # (B,)
-            words[running, length] = tokens
-            alive = (tokens != BOUNDARY).nonzero().squeeze(1)
-            running, tokens, state = running[alive], tokens[alive], select(state, alive)
-    longest = int((words != BOUNDARY).sum(dim=1).max()) if num_words else 0
-    return [vocabulary.decode(row[: row.index(BOUNDARY)]) for row in words[:, : longest + 1].tolist()]
+
+    def __init__(
+        self,
+        network: nn.Sequential,
+        vocabulary: Vocabulary,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prefix: str = "",
+        pattern: str = "*",
+        min_length: int = 1,
+        max_length: int = 64,
+        unique: bool = False,
+        without: Iterable[str] = (),
+        max_draws: int = 1_000_000,
+        batch_size: int = CHUNK,
+    ) -> None:
+        for name, value in {"max_draws": max_draws, "batch_size": batch_size}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.network, self.vocabulary = network, vocabulary
+        self.shaping = Shaping(temperature, top_k, top_p)
+        self.wanted = Wanted(vocabulary, prefix, pattern, min_length, max_length)
+        self.unique = unique
+        self.without = [word for word in dict.fromkeys(without) if self.wanted.accepts(word)]
+        self.max_draws, self.batch_size = max_draws, batch_size
+        self.num_draws, self.exhausted = 0, False
+
+    def draw(self, num_words: int, seed: int | None = None) -> Iterator[Words]:
+        """Draws words, batch by batch.
+
+        Args:
+            num_words: How many words to draw.
+            seed: Seed of the draws; ``None`` draws anew each time.
+
+        Returns:
+            Batches of words; ``num_words`` in all, unless none is left or ``max_draws`` is reached.
+
+        Raises:
+            ValueError: ``num_words`` is negative.
+        """
+        if num_words < 0:
+            raise ValueError(f"num_words must be at least 0, got {num_words}")
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        return self._draw(num_words, generator)
+
+    def _draw(self, num_words: int, generator: torch.Generator) -> Iterator[Words]:
+        """Draws in rounds; between them, what must not come again is taken out.
+
+        The more there is to take out, the longer a round. Rounds, and so the words, do not depend on the batch size.
+        """
+        self.num_draws, self.exhausted = 0, False
+        endings = dict.fromkeys((word, BOUNDARY) for word in self.without)
+        accepted = 0
+        while accepted < num_words and self.num_draws < self.max_draws:
+            left = num_words - accepted
+            removed = Removed(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
+            if removed is not None and removed.left(self.wanted.forced) == 0:
+                self.exhausted = True
+                return
+            end = min(self.max_draws, self.num_draws + max(left + left // 16 + 8, len(endings)))
+            while self.num_draws < end and (left := num_words - accepted) > 0:
+                likely = left * (self.num_draws + 1) // (accepted + 1)  # so many draws give as many words as are left
+                likely = min(end - self.num_draws, likely + likely // 16 + 8)
+                size = -(-likely // -(-likely // self.batch_size))  # in batches of nearly equal size
+                (words, log_probs), abandoned = self._draw_batch(size, removed, generator)
+                self.num_draws += size
+                if self.unique:
+                    pairs = zip(words, log_probs, strict=True)
+                    new = {word: log_prob for word, log_prob in pairs if (word, BOUNDARY) not in endings}
+                    words, log_probs = list(new), list(new.values())
+                    endings.update(dict.fromkeys((word, BOUNDARY) for word in words))
+                if len(endings) < MAX_ENDINGS:
+                    endings.update(dict.fromkeys(abandoned))
+                accepted += len(words)
+                yield Words(words[:left], log_probs[:left])
+
+    def _draw_batch(
+        self, size: int, removed: Removed | None, generator: torch.Generator
+    ) -> tuple[Words, list[tuple[str, int]]]:
+        """The wanted words among as many independent draws, in their order, and the endings that are not wanted."""
+        wanted, forward = self.wanted, step if steppable(self.network) else windowed_step
+        uniform = torch.rand(size, wanted.max_length + 1, dtype=torch.float64, generator=generator)
+        spelled = torch.full((size, wanted.max_length + 1), BOUNDARY)
+        spelled[:, : len(wanted.forced)] = torch.tensor(wanted.forced, dtype=torch.long)
+        complete, lengths = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.long)
+        with eval_mode(self.network):
+            logits, state, log_prob = self._beginning()
+            log_probs = torch.full((size,), log_prob, dtype=torch.float64)
+            rows = torch.arange(size)  # (B,), the draws that go on
+            source = torch.zeros_like(rows)  # (B,), their rows of the step state and the logits
+            states, nodes = torch.full_like(rows, wanted.first), torch.zeros_like(rows)  # (B,), where they stand in
+            if removed is not None:  # the automaton of wanted words, and in the tree of words that must not come
+                nodes += removed.find(wanted.forced)
+            for length in range(len(wanted.forced), wanted.max_length + 1):
+                weights = self.shaping.probabilities(logits)[source]  # (B, V)
+                if removed is not None:
+                    removed.apply(weights, nodes)
+                tokens = pick(weights, uniform[rows, length])  # (B,)
+                spelled[rows, length], lengths[rows] = tokens, length
+                log_probs[rows] += logits.log_softmax(dim=1)[source, tokens]
+                states = wanted.next_state[states, tokens]
+                live = wanted.live[length + 1, states]
+                complete[rows] = live & (tokens == BOUNDARY)
+                going = (live & (tokens != BOUNDARY)).nonzero().squeeze(1)
+                if len(going) == 0:
+                    break
+                if removed is not None:
+                    nodes = removed.child(nodes[going], tokens[going])
+                rows, tokens, states = rows[going], tokens[going], states[going]
+                state = select(state, source[going].to(self._device))
+                source = torch.arange(len(rows))
+                logits = forward(self.network, tokens.to(self._device), state).cpu().double()  # (B, V)
+        words = self._decode(spelled[complete], lengths[complete])
+        beginnings = self._decode(spelled[~complete], lengths[~complete])
+        last = spelled[~complete].gather(1, lengths[~complete, None]).squeeze(1).tolist()
+        return Words(words, log_probs[complete].tolist()), list(zip(beginnings, last, strict=True))
+
+    def _decode(self, rows: Tensor, lengths: Tensor) -> list[str]:
+        """The characters of rows of tokens (B, L), of each as many as its length (B,)."""
+        inside = torch.arange(rows.shape[1]) < lengths[:, None]  # (B, L)
+        text = self.vocabulary.decode(rows[inside].tolist())  # all at once, and then cut
+        return [text[begin:end] for begin, end in pairwise([0, *lengths.cumsum(0).tolist()])]
+
+    def _beginning(self) -> tuple[Tensor, State, float]:
+        """Logits (1, V) and step state after what every wanted word begins with, and the log-probability of that."""
+        forward, begin = (step, start) if steppable(self.network) else (windowed_step, windowed_start)
+        state, log_prob = begin(self.network, 1), 0.0
+        logits = forward(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
+        for token in self.wanted.forced:
+            log_prob += logits.log_softmax(dim=1)[0, token].item()
+            logits = forward(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
+        return logits, state, log_prob
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
 
 def windowed_start(network: nn.Sequential, batch_size: int) -> State:
