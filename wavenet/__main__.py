@@ -1,6 +1,6 @@
-"""``python -m wavenet``: the same as the ``wavenet`` command and ``python train.py``."""
+"""``python -m wavenet``: the same as the ``wavenet`` command."""
 
-from wavenet.cli import main
+from wavenet.commands import main
 
 if __name__ == "__main__":
     main()

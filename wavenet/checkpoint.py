@@ -1,11 +1,18 @@
-"""Reading a checkpoint safely. Needs neither Lightning nor the code that trained it."""
+"""Reading a checkpoint safely, and making a model of it. Needs neither Lightning nor the code that trained it."""
 
+import inspect
 import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from wavenet.model import Model, build_network
+from wavenet.vocabulary import Vocabulary
+
+DATA = "WordsDataModule"  # the entry of a checkpoint that says what it was trained on
+RECORDED = ("path", "sha256", "split_seed", "deduplicate", "batching")  # what that entry must hold
 
 
 class CheckpointError(ValueError):
@@ -40,3 +47,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path} is not a wavenet checkpoint: expected the entries {', '.join(sorted(missing))}")
     return content
+
+
+def load(path: str | Path) -> Model:
+    """The model of a checkpoint, on the CPU, ready to sample and score.
+
+    Args:
+        path: A checkpoint that training has written.
+
+    Raises:
+        OSError: The file is missing, a directory or unreadable.
+        CheckpointError: See :func:`read_checkpoint`; or the file's settings and weights do not make a model.
+
+    Examples:
+        >>> model = load("runs/default/version_0/checkpoints/best.ckpt")  # doctest: +SKIP
+        >>> model.sample(3, prefix="ma", unique=True, seed=1)  # doctest: +SKIP
+        ['marius', 'mackenna', 'maelin']
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        settings = checkpoint["hyper_parameters"]
+        vocabulary = Vocabulary(settings["alphabet"])
+        names = set(inspect.signature(build_network).parameters) & set(settings)
+        network = build_network(len(vocabulary), **{name: settings[name] for name in names})
+        prefix = "network."
+        weights = checkpoint["state_dict"]
+        network.load_state_dict({name.removeprefix(prefix): value for name, value in weights.items()})
+        corpus = {name: checkpoint[DATA][name] for name in RECORDED} if DATA in checkpoint else None
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
+    return Model(network, vocabulary, corpus)

@@ -1,16 +1,11 @@
 """What the command line refuses before anything runs: checkpoints and trainer settings that cannot work."""
 
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
-from wavenet.checkpoint import CheckpointError, read_checkpoint
-from wavenet.corpus import DATA_DIR
-from wavenet.data import WordsDataModule
+from wavenet.checkpoint import DATA, RECORDED, CheckpointError, read_checkpoint
 from wavenet.module import LanguageModel
-
-RECORDED = ("path", "sha256", "split_seed", "deduplicate", "batching")  # what a checkpoint must say of its corpus
 
 
 def settings_of(ckpt_path: str, subcommand: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -21,24 +16,17 @@ def settings_of(ckpt_path: str, subcommand: str) -> tuple[dict[str, Any], dict[s
             needs, or its settings and weights do not make a model.
     """
     checkpoint = read_checkpoint(ckpt_path)
-    needed = {WordsDataModule.__qualname__, "global_step", "pytorch-lightning_version"}
+    needed = {DATA, "global_step", "pytorch-lightning_version"}
     if subcommand == "fit":
         needed |= {"callbacks", "loops", "lr_schedulers", "optimizer_states"}
     if missing := sorted(needed - set(checkpoint)):
         raise CheckpointError(f"{ckpt_path} was not written by train.py: expected the entries {', '.join(missing)}")
     try:
-        recorded = {name: checkpoint[WordsDataModule.__qualname__][name] for name in RECORDED}
+        recorded = {name: checkpoint[DATA][name] for name in RECORDED}
         LanguageModel(**checkpoint["hyper_parameters"]).load_state_dict(checkpoint["state_dict"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{ckpt_path} does not hold a whole model of this version: {error!r}") from error
     return dict(checkpoint["hyper_parameters"]), recorded
-
-
-def find_corpus(recorded: dict[str, Any]) -> Path:
-    """The file a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
-    path = Path(recorded["path"])
-    moved = DATA_DIR / path.name
-    return moved if not path.exists() and moved.exists() else path
 
 
 def check_trainer(config: Namespace) -> None:

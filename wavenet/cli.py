@@ -17,7 +17,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.callbacks import FinalValidation, LayerTable, StepProgress
-from wavenet.checks import check_trainer, find_corpus, settings_of
+from wavenet.checks import check_trainer, settings_of
+from wavenet.corpus import find_corpus
 from wavenet.data import WordsDataModule
 from wavenet.module import LanguageModel
 from wavenet.report import finish_run
@@ -83,7 +84,7 @@ class WaveNetCLI(LightningCLI):
             )
         model, recorded = settings_of(ckpt_path, subcommand)
         data = {name: recorded[name] for name in ("split_seed", "deduplicate", "batching")}
-        data |= {"path": str(find_corpus(recorded)), "alphabet": model.pop("alphabet")}
+        data |= {"path": str(find_corpus(recorded["path"])), "alphabet": model.pop("alphabet")}
         defaults = {f"model.{name}": value for name, value in model.items()}
         defaults |= {f"data.{name}": value for name, value in data.items()}
         parser = self._subcommand_parsers[subcommand]
@@ -113,7 +114,7 @@ class WaveNetCLI(LightningCLI):
             print(f"note: {corpus.note}", file=sys.stderr)
         if self.recorded is None:
             return
-        if self.datamodule.path == str(find_corpus(self.recorded)) and corpus.sha256 != self.recorded["sha256"]:
+        if self.datamodule.path == str(find_corpus(self.recorded["path"])) and corpus.sha256 != self.recorded["sha256"]:
             raise ValueError(
                 f"{corpus.path} has changed since the checkpoint was written: expected SHA-256 "
                 f"{self.recorded['sha256']}, got {corpus.sha256}; give --data.path to use another corpus"

@@ -76,17 +76,27 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
         ) from None
     words, labels = [], []
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-        word, *fields = (unicodedata.normalize("NFC", field.strip()) for field in line.split("\t"))
-        if "\0" in line:
-            raise ValueError(f"{path}, line {number}: expected text, got a NUL character; save the file as UTF-8")
+        word, *fields = parse_line(line, f"{path}, line {number}")
         if word:
             words.append(word)
             labels.append(tuple(fields))
-        elif any(fields):
-            raise ValueError(f"{path}, line {number}: expected a word before the first tab, got none")
     if not words:
         raise ValueError(f"{path} holds no words: expected one word per line, got {len(content)} bytes without any")
     return Corpus(path.absolute(), hashlib.sha256(content).hexdigest(), words, labels, note)
+
+
+def parse_line(line: str, place: str) -> list[str]:
+    """The fields of a line, the word first; it is empty on a blank line.
+
+    Raises:
+        ValueError: The line has labels but no word, or a NUL character; ``place`` says where it stands.
+    """
+    fields = [unicodedata.normalize("NFC", field.strip()) for field in line.split("\t")]
+    if "\0" in line:
+        raise ValueError(f"{place}: expected text, got a NUL character; save the file as UTF-8")
+    if not fields[0] and any(fields):
+        raise ValueError(f"{place}: expected a word before the first tab, got none")
+    return fields
 
 
 def default_corpus() -> Corpus:
@@ -107,6 +117,13 @@ def default_corpus() -> Corpus:
             bundled, f"names.txt could not be downloaded ({reason}), so this run uses the bundled corpus {bundled}"
         )
     return read_corpus(names)
+
+
+def find_corpus(recorded: str) -> Path:
+    """The file that a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
+    path = Path(recorded)
+    moved = DATA_DIR / path.name
+    return moved if not path.exists() and moved.exists() else path
 
 
 def download(url: str, path: Path, sha256: str) -> None:

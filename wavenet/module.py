@@ -7,22 +7,16 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torchmetrics import MeanMetric
 
-from wavenet.exhibits import wavenet_batch_norm_bug
-from wavenet.networks import gated, wavenet
+from wavenet.model import build_network
 from wavenet.scoring import word_log_probs
 from wavenet.sliding import PackedWords, Windows, run
 from wavenet.vocabulary import Vocabulary
 
-NETWORKS: dict[str, Callable[..., nn.Sequential]] = {
-    "wavenet": wavenet,
-    "gated": gated,
-    "wavenet_batch_norm_bug": wavenet_batch_norm_bug,
-}
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -56,7 +50,7 @@ class LanguageModel(L.LightningModule):
 
     Raises:
         ValueError: ``learning_rate`` is not above 0 or ``weight_decay`` below it; see also
-            :func:`wavenet.networks.wavenet` and :class:`wavenet.vocabulary.Vocabulary`. Raised later, when a loss is
+            :func:`wavenet.model.build_network` and :class:`wavenet.vocabulary.Vocabulary`. Raised later, when a loss is
             no longer finite, or when the training that a checkpoint is to continue cannot be continued.
 
     Examples:
@@ -91,19 +85,17 @@ class LanguageModel(L.LightningModule):
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be at least 0, got {weight_decay}")
         self.vocabulary = Vocabulary(alphabet)
-        given = {"logits_norm": logits_norm or None, "activation": activation, "norm": norm, "dropout": dropout}
-        options = {name: value for name, value in given.items() if value is not None}
-        if unfit := [name for name in options if (name == "logits_norm") == (network == "gated")]:
-            unset = " ".join(f"--model.{name} {'false' if name == 'logits_norm' else 'null'}" for name in unfit)
-            got = ", ".join(f"{name} {options[name]}" for name in unfit)
-            raise ValueError(f"network {network} has no {' and no '.join(unfit)}: expected {unset}, got {got}")
-        self.network = NETWORKS[network](
-            vocab_size=len(self.vocabulary),
-            block_size=block_size,
-            embedding_dim=embedding_dim,
-            hidden_dim=hidden_dim,
-            group_size=group_size,
-            **options,
+        self.network = build_network(
+            len(self.vocabulary),
+            network,
+            block_size,
+            group_size,
+            embedding_dim,
+            hidden_dim,
+            logits_norm,
+            activation,
+            norm,
+            dropout,
         )
         self.example_input_array = torch.zeros(32, block_size, dtype=torch.long)
         self._losses = {"val": MeanMetric(), "test": MeanMetric()}

@@ -98,7 +98,7 @@ def print_report(
     console.print(losses)
     table = Table(f"{sum(map(len, samples.values()))} samples", "")
     for kind, words in samples.items():
-        table.add_row(kind, ", ".join(word or "(empty)" for word in words) or "none")
+        table.add_row(kind, ", ".join(words) or "none")
     console.print(table)
     corpus = metrics["corpus"]
     sizes = " / ".join(f"{count:,}" for count in corpus["examples"].values())
@@ -144,7 +144,7 @@ def finish_run(
     """
     metrics = collect_metrics(model, data, best_checkpoint(run_dir), steps, seconds, seed)
     write_metrics(metrics, run_dir / "metrics.json")
-    words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed)
+    words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed, max_draws=100 * NUM_SAMPLES)
     print_report(
         metrics,
         sort_samples(words, data.split),

@@ -1,14 +1,20 @@
-"""How likely words are: means over a split and log-probabilities of words. Needs torch alone."""
+"""How likely words are: means over a split, log-probabilities of words and characters, ranks. Needs torch alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import log
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wavenet.datasets import WordDataset
 from wavenet.networks import eval_mode
 from wavenet.sliding import PackedWords, Windows, run
-from wavenet.vocabulary import BOUNDARY
+from wavenet.vocabulary import BOUNDARY, Vocabulary
+
+CHUNK = 1024  # words at a time: what they need fits a usual cache
+NUM_ALTERNATIVES = 3
 
 
 def mean_loss(network: nn.Sequential, batches: Iterable[Windows | PackedWords], device: torch.device) -> float:
@@ -47,3 +53,100 @@ def word_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     ends = targets == BOUNDARY
     word_index = ends.cumsum(0) - ends.long()  # (N,), the word that each token belongs to
     return log_probs.new_zeros(int(ends.sum())).index_add_(0, word_index, log_probs)  # (W,)
+
+
+class Score(NamedTuple):
+    """A word, its log-probability in nats, and that in bits for each character and the word's end."""
+
+    word: str
+    log_prob: float
+    bits_per_character: float
+
+
+def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> list[Score]:
+    """Scores words: the log-probability of each, its end included.
+
+    Raises:
+        UnknownCharacterError: A character of a word is not in the vocabulary.
+
+    Examples:
+        >>> from wavenet.networks import wavenet
+        >>> [(round(scored.log_prob, 1), scored.word) for scored in score(wavenet(3), Vocabulary("ab"), ["ab", ""])]
+        [(-3.3, 'ab'), (-1.1, '')]
+    """
+    scores: list[Score] = []
+    for begin in range(0, len(words), CHUNK):
+        chunk = words[begin : begin + CHUNK]
+        log_probs = word_log_probs(*predictions(network, vocabulary, chunk)).tolist()
+        for word, log_prob in zip(chunk, log_probs, strict=True):
+            scores.append(Score(word, log_prob, -log_prob / log(2) / (len(word) + 1)))
+    return scores
+
+
+def predictions(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) and targets (N,) of all characters and ends of the words, one word after the other."""
+    packed = WordDataset(words, vocabulary)[torch.arange(len(words))]
+    device = next(network.parameters()).device
+    with eval_mode(network):
+        logits = run(network, PackedWords(*(part.to(device) for part in packed)))
+    return logits.cpu().double(), packed.targets
+
+
+class Character(NamedTuple):
+    """A character of a word, or ``None`` for its end; its probability; and the likeliest others with theirs."""
+
+    character: str | None
+    probability: float
+    alternatives: list[tuple[str | None, float]]
+
+
+def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[Character]:
+    """How likely each character of a word is after those before it, and which others are the likeliest.
+
+    Raises:
+        UnknownCharacterError: A character of the word is not in the vocabulary.
+
+    Examples:
+        >>> from wavenet.networks import wavenet
+        >>> [character.character for character in explain(wavenet(3), Vocabulary("ab"), "ba")]
+        ['b', 'a', None]
+    """
+    logits, targets = predictions(network, vocabulary, [word])
+    probs = logits.softmax(dim=1)  # (N, V)
+    shown = (None, *vocabulary.alphabet)
+    characters = []
+    for row, target in zip(probs.tolist(), targets.tolist(), strict=True):
+        others = sorted(set(range(len(row))) - {target}, key=lambda token: -row[token])[:NUM_ALTERNATIVES]
+        characters.append(Character(shown[target], row[target], [(shown[token], row[token]) for token in others]))
+    return characters
+
+
+class Ranks:
+    """Estimates how many words are more probable than a given one.
+
+    A word w drawn from the model with probability p(w) stands for 1 / p(w) words, so the mean of that over draws, with
+    0 for those not more probable, is the rank that is looked for (importance sampling).
+
+    Args:
+        log_probs: Log-probabilities of words drawn from the model, at least one.
+
+    Examples:
+        >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)])  # of two words with 0.5 and 0.25
+        >>> ranks.of([log(0.3)])
+        [(1.0, 0.5)]
+    """
+
+    def __init__(self, log_probs: Sequence[float]) -> None:
+        ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
+        self.negated = -ordered  # ascending, to search in
+        ones = (-ordered).exp()
+        zero = ones.new_zeros(1)
+        self.mean = torch.cat([zero, ones.cumsum(0)]) / len(ordered)  # (n + 1,), over the k most probable draws
+        self.square = torch.cat([zero, (ones**2).cumsum(0)]) / len(ordered)
+
+    def of(self, log_probs: Sequence[float]) -> list[tuple[float, float]]:
+        """For each log-probability, the expected number of words more probable than it, and its standard error."""
+        k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64))
+        mean = self.mean[k]
+        variance = (self.square[k] - mean**2).clamp(min=0)
+        return list(zip(mean.tolist(), (variance / len(self.negated)).sqrt().tolist(), strict=True))

@@ -18,12 +18,13 @@ CHUNK = 1024  # beginnings that are read on at a time
 class Ranking(NamedTuple):
     """The most probable words, the most probable first, with their log-probabilities in nats.
 
-    The first ``num_certain`` are so without doubt: all of them, unless the search was cut short.
+    They are ``complete`` unless the search was cut short; then the first ``num_certain`` are still right.
     """
 
     words: list[str]
     log_probs: list[float]
     num_certain: int
+    complete: bool
 
 
 class Beginnings(NamedTuple):
@@ -51,8 +52,8 @@ def top(
 ) -> Ranking:
     """The most probable of the wanted words.
 
-    A best-first search: the likeliest beginnings of words are read on, many at a time. A word is never likelier than its
-    beginning, so when no beginning is as likely as the last of the words found, they are the answer.
+    A best-first search: the likeliest beginnings of words are read on, many at a time. A word is never likelier than
+    its beginning, so when no beginning is as likely as the last of the words found, they are the answer.
 
     Args:
         network: Built by :mod:`wavenet.networks`; it runs one step at a time.
@@ -140,4 +141,5 @@ class Found:
         """The words in order; those at least as likely as what was left unread are certain."""
         ordered = sorted(self.heap, key=lambda item: (-item[0], item[1]))
         num_certain = sum(log_prob >= unread for log_prob, _ in ordered)
-        return Ranking([word for _, word in ordered], [log_prob for log_prob, _ in ordered], num_certain)
+        words, log_probs = [word for _, word in ordered], [log_prob for log_prob, _ in ordered]
+        return Ranking(words, log_probs, num_certain, complete=unread <= self.bound)

@@ -1,0 +1,114 @@
+"""Writing results: as text, JSON or CSV, to stdout or whole to a file, with progress on stderr."""
+
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+FORMATS = ("text", "json", "csv")
+
+Row = dict[str, Any]
+
+
+def write(
+    rows: Iterable[Row],
+    form: str,
+    path: str | None,
+    columns: list[str],
+    total: int,
+    text: Callable[[Row], str],
+) -> int:
+    """Writes rows as they come.
+
+    Args:
+        rows: A dictionary for each word.
+        form: ``text``, a line for each row; ``json``, an array; or ``csv``.
+        path: A file, which appears once it is complete; ``None`` for stdout.
+        columns: The keys of the rows, for ``csv``.
+        total: How many rows are expected, for the progress bar.
+        text: The line of a row.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        OSError: The file cannot be written.
+
+    Examples:
+        >>> write([{"word": "emma"}, {"word": "ava"}], "json", None, ["word"], total=2, text=str)
+        [
+        {"word": "emma"},
+        {"word": "ava"}
+        ]
+        2
+    """
+    count = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal count
+        with progress(total, hidden=path is None and sys.stdout.isatty()) as advance:
+            for row in rows:
+                yield row
+                count += 1
+                advance()
+
+    with opened(path) as stream:
+        stream.writelines(lines(counted(), form, columns, text))
+    return count
+
+
+def lines(rows: Iterable[Row], form: str, columns: list[str], text: Callable[[Row], str]) -> Iterator[str]:
+    """What is written for the rows, piece by piece."""
+    if form == "json":
+        yield "["
+        for number, row in enumerate(rows):
+            yield ("," if number else "") + "\n" + json.dumps(row, ensure_ascii=False)
+        yield "\n]\n"
+    elif form == "csv":
+        table = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # its writerow returns the line
+        yield str(table.writerow(columns))
+        for row in rows:
+            yield str(table.writerow([row.get(column) for column in columns]))
+    else:
+        for row in rows:
+            yield text(row) + "\n"
+
+
+@contextmanager
+def opened(path: str | None) -> Iterator[IO[str]]:
+    """Stdout, or a file that takes its place when all is written, and leaves nothing if that fails."""
+    if path is None:
+        yield sys.stdout
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"expected a file to write to, got the directory {target}")
+    part = tempfile.NamedTemporaryFile(  # noqa: SIM115
+        "w", encoding="utf-8", newline="", dir=target.parent, prefix=f".{target.name}.", delete=False
+    )
+    try:
+        with part:
+            yield part
+        os.chmod(part.name, 0o644)
+        os.replace(part.name, target)
+    finally:
+        Path(part.name).unlink(missing_ok=True)
+
+
+@contextmanager
+def progress(total: int, hidden: bool) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, if that is a terminal; what it gives is called once a word."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("words"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
