@@ -1,10 +1,12 @@
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from wavenet.checkpoint import CheckpointError, read_checkpoint
+from wavenet.checkpoint import CheckpointError, load, read_checkpoint
+from wavenet.module import LanguageModel
 
 
 class Trap:
@@ -63,3 +65,41 @@ def test_the_entries_it_must_have(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match="expected the entries hyper_parameters"):
         read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_a_loaded_model_is_the_one_that_was_trained(tiny_run: Path) -> None:
+    path = tiny_run / "checkpoints" / "best.ckpt"
+    trained, model = LanguageModel.load_from_checkpoint(path).eval(), load(path)
+    contexts = torch.randint(len(model.vocabulary), (20, 8))
+    assert not model.network.training
+    assert torch.equal(model.network(contexts), trained(contexts))
+    assert model.vocabulary == trained.vocabulary
+    assert [len(words) for words in model.split] == [48, 6, 6]
+
+
+def test_weights_that_do_not_fit_the_settings(tiny_run: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    checkpoint["hyper_parameters"]["hidden_dim"] += 1
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="does not hold a whole model"):
+        load(tmp_path / "other.ckpt")
+
+
+def test_a_corpus_that_has_moved_or_changed(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    copy = tmp_path / "copy.txt"
+    shutil.copy(words_file, copy)
+    checkpoint["WordsDataModule"]["path"] = str(copy)
+    torch.save(checkpoint, path)
+    assert len(load(path).sample(3, novel=True, seed=1)) == 3
+    copy.write_text("emma\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has changed since the model was trained"):
+        load(path).sample(3, novel=True)
+    copy.unlink()
+    with pytest.raises(FileNotFoundError, match="words not found"):
+        load(path).sample(3, novel=True)
+    del checkpoint["WordsDataModule"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match="does not say which words"):
+        load(path).top(3, novel=True)

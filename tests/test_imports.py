@@ -7,10 +7,11 @@ import pytest
 from tests.conftest import ROOT
 
 WITH_LIGHTNING = {"callbacks", "cli", "data", "module", "report"}
-WITHOUT_TORCH = {"__init__", "__main__", "corpus", "vocabulary"}
+WITHOUT_TORCH = {"__init__", "__main__", "commands", "corpus", "options", "output", "vocabulary"}
 ORDER = [
-    "vocabulary", "corpus", "layers", "networks", "exhibits", "sliding", "generation", "scoring", "checkpoint",
-    "datasets", "data", "module", "checks", "callbacks", "report", "cli", "__main__",
+    "vocabulary", "corpus", "patterns", "layers", "networks", "exhibits", "sliding", "datasets", "distribution",
+    "generation", "search", "scoring", "model", "checkpoint", "output", "options", "commands", "__main__",
+    "data", "module", "checks", "callbacks", "report", "cli",
 ]  # fmt: skip
 MODULES = {path.stem: path for path in sorted((ROOT / "wavenet").glob("*.py"))}
 
@@ -51,7 +52,7 @@ def test_who_imports_torch_and_lightning(name: str) -> None:
     [
         ("import wavenet, wavenet.corpus", ["torch", "lightning"]),
         (
-            "import wavenet.generation, wavenet.scoring, wavenet.checkpoint",
+            "import wavenet.commands",
             ["lightning", "tensorboard", "torchmetrics"],
         ),
     ],

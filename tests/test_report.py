@@ -35,11 +35,11 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     best = read_checkpoint(path)["state_dict"]
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
     console = Console(markup=False, emoji=False, record=True, width=100, file=StringIO())
-    print_report(metrics, {"new": ["quen", "", ":cat:", "[/b]"]}, tiny_run, None, console)
+    print_report(metrics, {"new": ["quen", ":cat:", "[/b]"]}, tiny_run, None, console)
     text = console.export_text()
     assert "best checkpoint, step 12" in text
     assert "last step, step 99" in text
-    assert "quen, (empty), :cat:, [/b]" in text
+    assert "quen, :cat:, [/b]" in text
     assert "tensorboard" not in text
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from wavenet.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from wavenet.checkpoint import load
     from wavenet.data import WordsDataModule
     from wavenet.layers import BatchNorm1d, FlattenConsecutive
+    from wavenet.model import Model
     from wavenet.module import LanguageModel
     from wavenet.networks import mlp, receptive_field, wavenet
 
@@ -16,7 +18,9 @@ _HOMES = {
     "BatchNorm1d": "layers",
     "FlattenConsecutive": "layers",
     "LanguageModel": "module",
+    "Model": "model",
     "WordsDataModule": "data",
+    "load": "checkpoint",
     "mlp": "networks",
     "receptive_field": "networks",
     "wavenet": "networks",
@@ -25,8 +29,10 @@ __all__ = [
     "BatchNorm1d",
     "FlattenConsecutive",
     "LanguageModel",
+    "Model",
     "Vocabulary",
     "WordsDataModule",
+    "load",
     "mlp",
     "receptive_field",
     "wavenet",

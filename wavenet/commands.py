@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from wavenet.checkpoint import load
-from wavenet.corpus import Split, parse_line, read_corpus
+from wavenet.corpus import novelty, parse_line, read_corpus
 from wavenet.model import Model
 from wavenet.options import fail, make_parser
 from wavenet.output import Row, write
@@ -49,15 +49,6 @@ def wanted_options(model: Model, options: Namespace) -> dict[str, Any]:
                 ) from error
     names = ("prefix", "pattern", "min_length", "max_length")
     return {**{name: options[name] for name in names}, "without": without}
-
-
-def novelty(split: Split) -> Callable[[str], str]:
-    """What says whether a word is in train, only in validation or test, or new.
-
-    Source: the three lists that makemore prints.
-    """
-    train, val, test = map(set, split)
-    return lambda word: "train" if word in train else "validation" if word in val else "test" if word in test else "new"
 
 
 def tabbed(columns: list[str]) -> Callable[[Row], str]:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import unicodedata
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -175,6 +176,24 @@ def split_words(words: list[str], seed: int) -> Split:
     if not all(split):
         raise ValueError(f"expected at least 6 words, enough for train, validation and test splits, got {len(words)}")
     return split
+
+
+def novelty(split: Split) -> Callable[[str], str]:
+    """What says where a word stands: in ``train``, else in ``validation``, else in ``test``, or nowhere: ``new``.
+
+    Source: the lists that makemore sorts its samples into.
+
+    Examples:
+        >>> kind = novelty(Split(train=["emma"], val=["ava"], test=["mia"]))
+        >>> kind("ava"), kind("amma")
+        ('validation', 'new')
+    """
+    train, val, test = map(frozenset, split)
+
+    def kind(word: str) -> str:
+        return "train" if word in train else "validation" if word in val else "test" if word in test else "new"
+
+    return kind
 
 
 def leaks(split: Split) -> dict[str, int]:

@@ -93,10 +93,10 @@ class Model:
         >>> model = Model(wavenet(vocab_size=3), Vocabulary("ab"))
         >>> len(model.sample(3, pattern="a*", unique=True, seed=1))
         3
-        >>> [word for word, log_prob in zip(*model.top(2, max_length=3)[:2])] == model.top(2, max_length=3).words
-        True
-        >>> round(model.score(["ab"])[0].log_prob, 1)
-        -3.3
+        >>> sorted(model.top(2, max_length=1).words)
+        ['a', 'b']
+        >>> round(model.score(["ab"])[0].log_prob)
+        -3
     """
 
     def __init__(self, network: nn.Sequential, vocabulary: Vocabulary, corpus: Mapping[str, Any] | None = None) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import wavenet
 from wavenet.checkpoint import read_checkpoint
-from wavenet.corpus import Split
+from wavenet.corpus import Split, novelty
 from wavenet.data import WordsDataModule
 from wavenet.generation import sample
 from wavenet.module import LanguageModel
@@ -74,14 +74,12 @@ def write_metrics(metrics: dict[str, Any], path: Path) -> None:
 
 
 def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
-    """The words by whether they stand in train, only in validation or test, or in none of them.
-
-    Source: the three lists that makemore prints.
-    """
-    train, held_out = set(split.train), {*split.val, *split.test}
-    kinds: dict[str, list[str]] = {"in train": [], "in validation or test": [], "new": []}
+    """The words by whether they stand in train, only in validation or test, or in none of them."""
+    kind = novelty(split)
+    names = {"train": "in train", "validation": "in validation or test", "test": "in validation or test", "new": "new"}
+    kinds: dict[str, list[str]] = {name: [] for name in names.values()}
     for word in words:
-        kinds["in train" if word in train else "in validation or test" if word in held_out else "new"].append(word)
+        kinds[names[kind(word)]].append(word)
     return kinds
 
 
@@ -110,10 +108,11 @@ def print_report(
     if watch_dir is not None:
         commands["Watch"] = f"tensorboard --logdir {quote(str(watch_dir))}"
     if (best := best_checkpoint(run_dir)) is not None:
+        commands["Sample"] = f"wavenet sample --unique --novel --ckpt_path {quote(str(best))}"
         commands["Test"] = f"python train.py test --ckpt_path {quote(str(best))}"
         commands["Score"] = f"python train.py predict --ckpt_path {quote(str(best))} > scores.tsv"
     for name, command in commands.items():
-        console.print(f"{name + ':':7}{command}", soft_wrap=True)
+        console.print(f"{name + ':':8}{command}", soft_wrap=True)
 
 
 def best_checkpoint(run_dir: Path) -> Path | None:

@@ -15,6 +15,7 @@ from wavenet.vocabulary import BOUNDARY, Vocabulary
 
 CHUNK = 1024  # words at a time: what they need fits a usual cache
 NUM_ALTERNATIVES = 3
+TIE = 1e-4  # nats by which log-probabilities of one word may differ, computed in other batches
 
 
 def mean_loss(network: nn.Sequential, batches: Iterable[Windows | PackedWords], device: torch.device) -> float:
@@ -71,8 +72,8 @@ def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) 
 
     Examples:
         >>> from wavenet.networks import wavenet
-        >>> [(round(scored.log_prob, 1), scored.word) for scored in score(wavenet(3), Vocabulary("ab"), ["ab", ""])]
-        [(-3.3, 'ab'), (-1.1, '')]
+        >>> [(scored.word, round(scored.log_prob)) for scored in score(wavenet(3), Vocabulary("ab"), ["ab", ""])]
+        [('ab', -3), ('', -1)]
     """
     scores: list[Score] = []
     for begin in range(0, len(words), CHUNK):
@@ -146,7 +147,7 @@ class Ranks:
 
     def of(self, log_probs: Sequence[float]) -> list[tuple[float, float]]:
         """For each log-probability, the expected number of words more probable than it, and its standard error."""
-        k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64))
+        k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
         mean = self.mean[k]
         variance = (self.square[k] - mean**2).clamp(min=0)
         return list(zip(mean.tolist(), (variance / len(self.negated)).sqrt().tolist(), strict=True))

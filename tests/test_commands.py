@@ -1,0 +1,246 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, WORDS
+from wavenet import load
+from wavenet.commands import main
+
+
+@pytest.fixture
+def wavenet(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, str, int]]:
+    """Runs the command with the checkpoint of a tiny run; its stdout, stderr and exit code."""
+
+    def run(
+        command: str, *arguments: object, ckpt: Path | None = tiny_run / "checkpoints" / "best.ckpt"
+    ) -> tuple[str, str, int]:
+        given = [] if ckpt is None else ["--ckpt_path", ckpt]
+        monkeypatch.setattr(sys, "argv", ["wavenet", command, *map(str, (*arguments, *given))])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return captured.out, captured.err, code
+
+    return run
+
+
+Run = Callable[..., tuple[str, str, int]]
+
+
+def test_sample_writes_words_and_nothing_else(wavenet: Run) -> None:
+    out, err, code = wavenet("sample", "--seed", 1)
+    assert (len(out.splitlines()), err, code) == (20, "", 0)
+    assert wavenet("sample", "--seed", 1)[0] == out != wavenet("sample", "--seed", 2)[0]
+    out, _, _ = wavenet("sample", "-n", 30, "--prefix", "so", "--pattern", "*a", "--unique", "--min_length", 4)
+    assert len(set(out.split())) == 30
+    assert all(word.startswith("so") and word.endswith("a") and len(word) > 3 for word in out.split())
+
+
+def test_sample_adds_log_probabilities_and_novelty(wavenet: Run, tiny_run: Path) -> None:
+    out, _, _ = wavenet("sample", "-n", 300, "--log_prob", "--novelty", "--temperature", 0.5, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    model = load(tiny_run / "checkpoints" / "best.ckpt")
+    for row, score in zip(rows, model.score([row["word"] for row in rows]), strict=True):
+        assert float(row["log_prob"]) == pytest.approx(score.log_prob, abs=2e-4)
+    assert {row["word"] in model.split.train for row in rows if row["novelty"] == "train"} <= {True}
+    assert not {row["word"] for row in rows if row["novelty"] == "new"} & set(WORDS)
+    out, _, _ = wavenet("sample", "-n", 3, "--novelty", "--log_prob")
+    assert all(len(line.split("\t")) == 3 for line in out.splitlines())
+    out, _, _ = wavenet("sample", "-n", 3, "--format", "json")
+    assert [list(row) for row in json.loads(out)] == [["word"]] * 3
+
+
+def test_novel_words(wavenet: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("a\nb\nzoë\n", encoding="utf-8")
+    for command in ("sample", "top"):
+        out, _, code = wavenet(command, "-n", 100, "--novel", "--novel_to", other, "--max_length", 8, "--format", "csv")
+        words = [row["word"] for row in csv.DictReader(io.StringIO(out))]
+        assert code == 0
+        assert len(words) == 100
+        assert not set(words) & {*WORDS, "a", "b"}
+
+
+def test_a_file_gets_the_output(wavenet: Run, tmp_path: Path) -> None:
+    out, _, code = wavenet("sample", "-n", 7, "--output", tmp_path / "words.txt")
+    assert (out, code) == ("", 0)
+    assert len((tmp_path / "words.txt").read_text(encoding="utf-8").split()) == 7
+
+
+def test_too_few_words_are_said(wavenet: Run) -> None:
+    out, err, code = wavenet("sample", "-n", 50, "--pattern", "?", "--unique")
+    assert (len(out.split()), code) == (10, 0)
+    assert err == "10 of 50 words: there are no more\n"
+    _, err, _ = wavenet("sample", "-n", 9, "--pattern", "*vvvvvvvv*", "--max_draws", 90)
+    assert "of 9 words: 90 draws gave no more\n" in err
+    _, err, _ = wavenet("top", "-n", 50, "--pattern", "?")
+    assert err == "10 of 50 words: there are no more\n"
+    _, err, _ = wavenet("top", "-n", 50, "--max_beginnings", 20)
+    assert err.startswith("cut short after 20 beginnings of words: the first ")
+
+
+def test_top_lists_words_in_order(wavenet: Run) -> None:
+    out, err, code = wavenet("top", "--max_length", 9)
+    log_probs = [float(line.split("\t")[1]) for line in out.splitlines()]
+    assert (len(log_probs), err, code) == (10, "", 0)
+    assert log_probs == sorted(log_probs, reverse=True)
+    rows = json.loads(wavenet("top", "--max_length", 9, "--format", "json")[0])
+    assert [row["rank"] for row in rows] == list(range(1, 11))
+    assert [row["word"] for row in rows] == [line.split("\t")[0] for line in out.splitlines()]
+
+
+def test_score_words_and_files(wavenet: Run, tmp_path: Path, tiny_run: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\ufeffemilia\tF\n\n av \nsobe\n", encoding="utf-8")
+    by_file = json.loads(wavenet("score", "--file", path, "--format", "json")[0])
+    by_name = json.loads(wavenet("score", "emilia", "av", "sobe", "--format", "json")[0])
+    assert by_file == by_name
+    for row, score in zip(
+        by_name, load(tiny_run / "checkpoints" / "best.ckpt").score(["emilia", "av", "sobe"]), strict=True
+    ):
+        assert (row["word"], row["error"]) == (score.word, None)
+        assert row["log_prob"] == pytest.approx(score.log_prob, abs=1e-4)
+        assert row["bits_per_character"] == pytest.approx(score.bits_per_character, abs=1e-4)
+        assert row["rank"] >= 0
+    out, _, _ = wavenet("score", "emilia")
+    assert out.startswith("emilia ")
+    assert "bits/character   rank " in out
+
+
+def test_a_word_that_cannot_be_scored_does_not_stop_the_others(wavenet: Run) -> None:
+    out, err, code = wavenet("score", "sobe", "zoë", "", "ava")
+    lines = out.splitlines()
+    assert (len(lines), code) == (4, 1)
+    assert lines[1] == "zoë              unknown character 'z' (U+007A)"
+    assert err == "1 of 4 words could not be scored, such as 'zoë'\n"
+    out, _, code = wavenet("score", "zz", "--format", "csv", "--explain")
+    assert code == 2
+    rows = list(csv.DictReader(io.StringIO(wavenet("score", "zz", "sobe", "--format", "csv")[0])))
+    assert [bool(row["error"]) for row in rows] == [True, False]
+
+
+def test_explained_scores(wavenet: Run) -> None:
+    out, _, _ = wavenet("score", "sobe", "--explain")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["s", "o", "b", "e", "end"]
+    assert all(line.count(",") == 2 for line in lines[1:])
+    assert "\x1b" not in out
+    (row,) = json.loads(wavenet("score", "sobe", "--explain", "--format", "json")[0])
+    assert [character["character"] for character in row["characters"]] == ["s", "o", "b", "e", None]
+    assert all(len(character["alternatives"]) == 3 for character in row["characters"])
+
+
+def test_the_newest_best_checkpoint_is_taken(
+    wavenet: Run, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, err, code = wavenet("sample", ckpt=None)
+    assert code == 2
+    assert (
+        err
+        == "error: no checkpoint: expected --ckpt_path FILE or a best.ckpt under runs/; python train.py fit makes one\n"
+    )
+    (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
+    _, err, code = wavenet("sample", "-n", 1, ckpt=None)
+    assert code == 0
+    assert err.startswith("using runs/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sample --temperature 0", "--temperature must be above 0, got 0.0"),
+        ("sample --temperature=-1", "--temperature must be above 0, got -1.0"),
+        ("sample --top_p 0", "--top_p must be above 0 and at most 1, got 0.0"),
+        ("sample --top_p 1.5", "--top_p must be above 0 and at most 1, got 1.5"),
+        ("sample --top_k 0", "--top_k must be at least 1, got 0"),
+        ("sample --prefix xé", "unknown character 'x' (U+0078) in 'xé': expected one of the 10 characters"),
+        ("sample --min_length 5 --max_length 4", "--min_length must be at most max_length 4, got 5"),
+        ("sample --pattern [", "--pattern '[' has a [ without its ]"),
+        ("sample --pattern b? --min_length 3", "no word can match"),
+        ("sample --format xml", "--format"),
+        ("sample -n x", "Got value: x"),
+        ("sample -n -1", "--num_words must be at least 0, got -1"),
+        ("sample --novel_to missing.txt", "words not found"),
+        ("sample --output missing/words.txt", "missing"),
+        ("sample --unknown 3", "unknown"),
+        ("top -n 0", "--num_words must be at least 1, got 0"),
+        ("score", "expected either WORDS or --file FILE, got neither"),
+        ("score a --file b", "expected either WORDS or --file FILE, got both"),
+        ("score --file missing.txt", "missing.txt"),
+        ("score a --explain --format csv", "--explain does not fit into a table"),
+        ("score a --num_samples 0", "--num_samples must be at least 1, got 0"),
+        ("other", "other"),
+    ],
+)  # fmt: skip
+def test_wrong_values_end_in_one_line(
+    wavenet: Run, arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, err, code = wavenet(*arguments.split())
+    assert (out, code) == ("", 2)
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_wrong_files(wavenet: Run, tmp_path: Path) -> None:
+    _, err, code = wavenet("sample", ckpt=tmp_path / "missing.ckpt")
+    assert (err, code) == (f"error: checkpoint not found: {tmp_path}/missing.ckpt\n", 2)
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("zoë\n".encode("latin-1"))
+    _, err, code = wavenet("score", "--file", latin)
+    assert code == 2
+    assert "is not UTF-8" in err
+
+
+def test_novel_without_the_corpus(wavenet: Run, tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    import torch
+
+    from wavenet.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    checkpoint["WordsDataModule"]["path"] = str(tmp_path / "gone.txt")
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    _, err, code = wavenet("sample", "--novel", ckpt=tmp_path / "x.ckpt")
+    assert code == 2
+    assert err.startswith("error: --novel needs the training corpus: words not found")
+    out, _, code = wavenet("sample", "--novel", "--novel_to", words_file, ckpt=tmp_path / "x.ckpt")
+    assert code == 0
+    assert not set(out.split()) & set(WORDS)
+    _, err, code = wavenet("sample", "--novelty", ckpt=tmp_path / "x.ckpt")
+    assert code == 2
+    assert err.startswith("error: --novelty needs the training corpus")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["sample", "--help"], ["top", "--help"], ["score", "--help"], ["--version"]]
+)
+def test_help_is_short_and_has_an_example(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wavenet", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) < 50
+    assert done.stderr == ""
+    if len(arguments) == 2:
+        assert f"wavenet {arguments[0]}" in done.stdout
+
+
+def test_a_closed_pipe_ends_quietly(tiny_run: Path) -> None:
+    command = f"{sys.executable} -m wavenet sample -n 20000 --ckpt_path {tiny_run}/checkpoints/best.ckpt | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
