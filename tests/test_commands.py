@@ -226,19 +226,6 @@ def test_novel_without_the_corpus(wavenet: Run, tiny_run: Path, words_file: Path
     assert err.startswith("error: --novelty needs the training corpus")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["sample", "--help"], ["top", "--help"], ["score", "--help"], ["--version"]]
-)
-def test_help_is_short_and_has_an_example(arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "wavenet", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert len(done.stdout.splitlines()) < 50
-    assert done.stderr == ""
-    if len(arguments) == 2:
-        assert f"wavenet {arguments[0]}" in done.stdout
-
-
 def test_a_closed_pipe_ends_quietly(tiny_run: Path) -> None:
     command = f"{sys.executable} -m wavenet sample -n 20000 --ckpt_path {tiny_run}/checkpoints/best.ckpt | head -n 1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TINY, run_cli
+from wavenet.commands import main as commands_main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_README = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -41,17 +42,49 @@ def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp
     assert run_cli(subcommand, *options) == 0
 
 
+@pytest.mark.parametrize("command", commands("wavenet "))
+def test_wavenet_commands_run(
+    command: str,
+    tiny_run: Path,
+    words_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    replaced = {"my_words.txt": str(words_file), "10000": "100"}
+    replaced |= {
+        "--prefix ma": "--prefix so",
+        " sarabella xqzt": "",
+        "emma": "sobe",
+    }  # the tiny run's alphabet is small
+    for old, new in replaced.items():
+        command = command.replace(old, new)
+    (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    commands_main()
+    captured = capsys.readouterr()
+    assert captured.err.startswith("using runs/")
+    assert captured.out or (tmp_path / "names.csv").read_text(encoding="utf-8")
+
+
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
     plain = ("python -m venv", ".venv/bin/pip install", ". .venv/bin/activate", "tensorboard --logdir")
     for command in COMMANDS:
-        assert command.startswith(("make ", "python train.py ", "pytest", "ruff", "mypy", *plain)), command
+        assert command.startswith(("make ", "python train.py ", "wavenet ", "pytest", "ruff", "mypy", *plain)), command
 
 
 def test_the_python_example_runs(words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    _, example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(example.replace("data/world_names.tsv", str(words_file)).replace("max_steps=1000", "max_steps=3"), {})
     assert (tmp_path / "names.ckpt").is_file()
+
+
+def test_the_python_example_of_a_loaded_model_runs(tiny_run: Path) -> None:
+    example, _ = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    example = example.replace("runs/default/version_0", str(tiny_run)).replace('"emma", "xqzt"', '"sobe"')
+    exec(example.replace('"ma"', '"so"').replace("jo*n", "so*a"), {})
 
 
 def test_paths_that_the_readme_names_exist() -> None:

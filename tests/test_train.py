@@ -124,9 +124,10 @@ def test_the_default_command_prints_only_what_a_person_wants(words_file: Path, t
         "(32, 8, 4)",
         "loss (nats per character)",
         "20 samples",
-        f"Run:   {run}",
-        f"Watch: tensorboard --logdir {tmp_path}",
-        f"Test:  python train.py test --ckpt_path {run}/checkpoints/best.ckpt",
+        f"Run:    {run}",
+        f"Watch:  tensorboard --logdir {tmp_path}",
+        f"Sample: wavenet sample --unique --novel --ckpt_path {run}/checkpoints/best.ckpt",
+        f"Test:   python train.py test --ckpt_path {run}/checkpoints/best.ckpt",
     ):
         assert expected in done.stdout
 
