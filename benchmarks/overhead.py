@@ -9,6 +9,7 @@ TensorBoard and writes checkpoints.
 import statistics
 import tempfile
 import warnings
+from datetime import timedelta
 
 import torch
 from common import device_of, parser, seconds, show, words_data
@@ -69,11 +70,14 @@ def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: s
                 Timer(),
                 FinalValidation(),
                 ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
-                ModelCheckpoint(filename="last", enable_version_counter=False, save_on_exception=True),
+                ModelCheckpoint(
+                    filename="last", enable_version_counter=False, train_time_interval=timedelta(minutes=1)
+                ),
             ],
             enable_model_summary=False,
         )
         trainer.fit(model, data)
+        trainer.save_checkpoint(f"{runs}/last.ckpt")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from datetime import timedelta
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -134,7 +135,12 @@ class WaveNetCLI(LightningCLI):
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += [
                     ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
-                    ModelCheckpoint(filename="last", enable_version_counter=False, save_on_exception=True),
+                    ModelCheckpoint(
+                        filename="last",
+                        enable_version_counter=False,
+                        train_time_interval=timedelta(minutes=1),
+                        save_on_exception=True,
+                    ),
                 ]
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
@@ -156,8 +162,10 @@ class WaveNetCLI(LightningCLI):
         """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
         try:
             self.trainer.fit(**kwargs)
+            if self.trainer.checkpoint_callbacks:
+                self.trainer.save_checkpoint(self._last_checkpoint)
         except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
-            last = Path(self.trainer.log_dir or ".") / "checkpoints" / "last.ckpt"
+            last = self._last_checkpoint
             saved = f"; continue with python train.py fit --ckpt_path {last}" if last.exists() else ""
             sys.stderr.write(f"interrupted at step {self.trainer.global_step}{saved}\n")
             sys.exit(143 if isinstance(stop, SIGTERMException) else 130)
@@ -165,6 +173,10 @@ class WaveNetCLI(LightningCLI):
             raise OSError(
                 f"cannot write to the run folder {self.trainer.log_dir}: {error.strerror or error}"
             ) from error
+
+    @property
+    def _last_checkpoint(self) -> Path:
+        return Path(self.trainer.log_dir or ".") / "checkpoints" / "last.ckpt"
 
     def after_fit(self) -> None:
         if self.trainer.log_dir is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
