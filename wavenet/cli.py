@@ -17,13 +17,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.callbacks import FinalValidation, LayerTable, StepProgress
+from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, log_results
 from wavenet.checks import check_trainer, settings_of
 from wavenet.corpus import find_corpus
 from wavenet.data import WordsDataModule
+from wavenet.health import NetworkHealth
 from wavenet.module import LanguageModel
 from wavenet.report import finish_run
 from wavenet.sliding import steppable
+from wavenet.terminal import LayerTable, StepProgress
 
 DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "default.yaml"
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
@@ -33,6 +35,9 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     "The dirpath has changed",  # a resumed run has a folder of its own
     ".*treespec, LeafSpec",  # its own, of how it calls torch
 )
+
+
+MONITORS = {"scalars": TrainingScalars, "samples": WordSamples, "record": RunRecord, "health": NetworkHealth}
 
 
 class OneLineErrorParser(LightningArgumentParser):
@@ -66,6 +71,9 @@ class WaveNetCLI(LightningCLI):
             default="default",
             help="Name of the run's folder: <default_root_dir>/<experiment>/version_N.",
         )
+        parser.add_argument("--quiet", action="store_true", help="Show the final lines only.")
+        for name, callback in MONITORS.items():
+            parser.add_class_arguments(callback, name)
         parser.link_arguments("model.block_size", "data.block_size")
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 
@@ -125,12 +133,18 @@ class WaveNetCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
         check_trainer(config)
-        callbacks: list[Callback] = [StepProgress()] if config.enable_progress_bar is not False else []
+        quiet = self._get(self.config_init, "quiet")
+        callbacks: list[Callback] = []
+        if quiet:
+            kwargs["enable_progress_bar"] = False
+        elif config.enable_progress_bar is not False:
+            callbacks += [StepProgress()]
         if self.subcommand == "fit":
             self.timer = Timer(config.max_time)
             kwargs["max_time"] = None  # Lightning would add a timer of its own
             callbacks += [self.timer, FinalValidation()]
-            if config.enable_model_summary is not False:
+            callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
+            if config.enable_model_summary is not False and not quiet:
                 callbacks += [LayerTable()]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += [
@@ -182,7 +196,7 @@ class WaveNetCLI(LightningCLI):
         if self.trainer.log_dir is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
             return
         watched = any(isinstance(logger, TensorBoardLogger) for logger in self.trainer.loggers)
-        finish_run(
+        metrics = finish_run(
             self.model,
             self.datamodule,
             run_dir=Path(self.trainer.log_dir),
@@ -191,6 +205,8 @@ class WaveNetCLI(LightningCLI):
             seconds=self.timer.time_elapsed("train"),
             seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
         )
+        if self._get(self.config_init, "record").enabled:
+            log_results(self.trainer, self.model, self.datamodule, metrics)
 
     def predict(self, **kwargs: Any) -> None:
         """Writes a line ``word<TAB>log-probability in nats`` to stdout for each word."""

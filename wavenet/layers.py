@@ -3,7 +3,6 @@
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class FlattenConsecutive(nn.Module):
@@ -83,6 +82,26 @@ class BatchNorm1d(nn.BatchNorm1d):
         return super().forward(x)  # (B, C)
 
 
+class Gate(nn.Module):
+    """WaveNet's activation: the tanh of one half of the features times the sigmoid of the other.
+
+    Shape:
+        - Input: :math:`(*, 2 C)`.
+        - Output: :math:`(*, C)`.
+
+    Examples:
+        >>> import torch
+        >>> Gate()(torch.zeros(32, 4, 256)).shape
+        torch.Size([32, 4, 128])
+
+    Source: van den Oord et al., "WaveNet" (2016), section 2.3, https://arxiv.org/abs/1609.03499.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        signal, gate = x.chunk(2, dim=-1)  # (*, C) each
+        return signal.tanh() * gate.sigmoid()  # (*, C)
+
+
 class GatedResidual(nn.Module):
     """A hidden layer after :class:`FlattenConsecutive`: linear, norm, activation, dropout, added to the newest step.
 
@@ -94,7 +113,7 @@ class GatedResidual(nn.Module):
         in_features: Features of a joined step, n·C.
         out_features: Features of the result.
         group_size: Steps n that were joined.
-        activation: ``gate`` (WaveNet's tanh of one half times sigmoid of the other) or ``gelu``.
+        activation: ``gate`` (:class:`Gate`) or ``gelu``.
         norm: ``batch`` or ``layer``.
         dropout: Probability of zeroing a feature of what is added.
 
@@ -110,8 +129,7 @@ class GatedResidual(nn.Module):
         >>> GatedResidual(256, 128, group_size=2)(torch.zeros(32, 4, 256)).shape
         torch.Size([32, 4, 128])
 
-    Sources: van den Oord et al., "WaveNet" (2016), section 2.3, https://arxiv.org/abs/1609.03499; Hendrycks and Gimpel,
-    "Gaussian Error Linear Units" (2016), https://arxiv.org/abs/1606.08415.
+    Source of ``gelu``: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), https://arxiv.org/abs/1606.08415.
     """
 
     def __init__(
@@ -132,7 +150,7 @@ class GatedResidual(nn.Module):
             raise ValueError(f"norm must be batch or layer, got {norm}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
-        self.activation = activation
+        self.activation: nn.Module = Gate() if activation == "gate" else nn.GELU()
         self.residual = in_features // group_size == out_features
         self.out_features = out_features
         width = 2 * out_features if activation == "gate" else out_features
@@ -142,13 +160,8 @@ class GatedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.linear(x))  # (..., 2*C) before a gate, else (..., C)
-        if self.activation == "gate":
-            signal, gate = y.chunk(2, dim=-1)  # (..., C) each
-            y = signal.tanh() * gate.sigmoid()  # (..., C)
-        else:
-            y = F.gelu(y)
-        y = self.dropout(y)
+        y = self.dropout(self.activation(y))  # (..., C)
         return x[..., -self.out_features :] + y if self.residual else y
 
     def extra_repr(self) -> str:
-        return f"activation={self.activation}, residual={self.residual}"
+        return f"activation={type(self.activation).__name__.lower()}, residual={self.residual}"

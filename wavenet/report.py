@@ -129,7 +129,7 @@ def finish_run(
     steps: int,
     seconds: float,
     seed: int | None,
-) -> None:
+) -> dict[str, Any]:
     """Measures, records and shows a finished run.
 
     Args:
@@ -140,6 +140,9 @@ def finish_run(
         steps: How many steps the training took.
         seconds: How long it took, validation included.
         seed: The seed of the training, also used to draw the samples.
+
+    Returns:
+        What ``metrics.json`` holds.
     """
     metrics = collect_metrics(model, data, best_checkpoint(run_dir), steps, seconds, seed)
     write_metrics(metrics, run_dir / "metrics.json")
@@ -151,3 +154,4 @@ def finish_run(
         watch_dir,
         Console(markup=False, emoji=False, highlight=False),
     )
+    return metrics
