@@ -1,15 +1,16 @@
-from io import StringIO
+import csv
 from pathlib import Path
 
 import lightning as L
 import pytest
 import torch
-from rich.console import Console
+from lightning.pytorch.loggers import CSVLogger
 
-from wavenet.callbacks import FinalValidation, StepProgress, layer_table
+from wavenet.callbacks import FinalValidation, TrainingScalars, WordSamples, escaped, samples_table, update_ratio
 from wavenet.data import WordsDataModule
+from wavenet.generation import Words
 from wavenet.module import LanguageModel
-from wavenet.networks import wavenet
+from wavenet.terminal import StepProgress
 
 
 def fit(words_file: Path, *callbacks: L.Callback, **kwargs: object) -> L.Trainer:
@@ -41,40 +42,70 @@ def test_the_last_step_is_always_validated(words_file: Path, bounds: dict[str, i
     assert trainer.global_step == expected[-1]
 
 
-def test_progress_without_a_terminal_is_a_line_per_validation(
-    words_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fit(words_file, FinalValidation(), StepProgress(), log_every_n_steps=4)
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["step 5 of 8", "step 8 of 8"]
-    assert "train/loss 2." in lines[0]
-    assert "val/loss 2." in lines[0]
-    assert "\r" not in captured.err
-    assert "\x1b" not in captured.err
+def test_scalars_of_a_step(words_file: Path, tmp_path: Path) -> None:
+    """With plain gradient descent the update is known: the learning rate times the gradient."""
+    expected: dict[int, tuple[float, float]] = {}
+
+    class Watch(L.Callback):
+        def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object) -> None:
+            weight = pl_module.network[2].weight  # type: ignore[index,union-attr]
+            total = sum(float(value.grad.norm()) ** 2 for value in pl_module.parameters() if value.grad is not None)
+            update = 0.1 * weight.grad  # type: ignore[operator]
+            expected[trainer.global_step] = (total**0.5, update_ratio(weight.detach(), weight.detach() - update))
+
+    data = WordsDataModule(str(words_file), batch_size=16)
+    settings = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.1, "weight_decay": 0.0}
+    model = LanguageModel(data.alphabet, embedding_dim=4, hidden_dim=8, **settings)  # type: ignore[arg-type]
+    logger = CSVLogger(tmp_path)
+    trainer = L.Trainer(
+        accelerator="cpu", max_steps=6, log_every_n_steps=2, logger=logger, enable_checkpointing=False,
+        enable_model_summary=False, enable_progress_bar=False, callbacks=[TrainingScalars(), Watch()],
+        num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    with open(Path(logger.log_dir) / "metrics.csv", encoding="utf-8") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    written = {int(row["step"]): row for row in rows if "train/gradient_norm" in row}
+    assert list(written) == [1, 3, 5]
+    for step, row in written.items():
+        norm, ratio = expected[step]
+        assert row["train/gradient_norm"] == pytest.approx(norm, rel=1e-4)
+        assert row["update_ratio/2.weight"] == pytest.approx(ratio, abs=1e-3)
+        assert row["train/learning_rate"] == pytest.approx(0.1)
+        assert row["train/seconds_per_step"] > 0
 
 
-def test_progress_in_a_terminal_is_a_bar_that_ends(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = StepProgress()
-    progress._console = Console(stderr=True, force_terminal=True, width=120)
-    fit(words_file, FinalValidation(), progress)
-    assert "8/8" in capsys.readouterr().err
-    assert progress._progress is None
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_words": 0}, "num_words must be at least 1, got 0"),
+        ({"num_words": 5, "num_draws": 4}, "num_draws must be at least num_words 5, got 4"),
+        ({"seconds": -1}, "seconds must be at least 0, got -1"),
+    ],
+)
+def test_wrong_values_are_refused_on_construction(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WordSamples(**options)
 
 
-def test_disabled_progress_says_nothing(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = StepProgress()
-    progress.disable()
-    fit(words_file, progress)
-    assert capsys.readouterr().err == ""
+def test_samples_show_words_at_most_once_in_a_while(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(words_file, StepProgress(), WordSamples(num_words=3, num_draws=10, seconds=60))
+    err = capsys.readouterr().err
+    assert err.count("words: ") == 1
+    fit(words_file, StepProgress(), FinalValidation(), WordSamples(num_words=3, num_draws=10, seconds=0))
+    assert capsys.readouterr().err.count("words: ") == 2
 
 
-def test_the_layer_table_shows_the_shapes_of_the_notes() -> None:
-    console = Console(width=100, record=True, file=StringIO())
-    network = wavenet(27)
-    console.print(layer_table(network, torch.zeros(32, 8, dtype=torch.long)))
-    text = console.export_text()
-    for shape in ("(32, 8)", "(32, 8, 24)", "(32, 4, 48)", "(32, 4, 128)", "(32, 2, 256)", "(32, 256)", "(32, 27)"):
-        assert shape in text
-    assert "76,579" in text
-    assert len([line for line in text.splitlines() if line.startswith("│")]) == len(network) + 1
+def test_the_table_of_samples_is_markdown_whatever_the_words() -> None:
+    table = samples_table(Words(["a|b", "c"], [-1.0, -2.5]), ["new", "train"], 1)
+    assert table.splitlines() == ["| word | in | log-probability |", "| --- | --- | --- |", "| a\\|b | new | -1.00 |"]
+    assert escaped("*zoë*") == "\\*zoë\\*"
+
+
+def test_monitoring_does_not_change_the_training(words_file: Path) -> None:
+    weights = []
+    for callbacks in ([], [TrainingScalars(), WordSamples(num_draws=20)]):
+        L.seed_everything(1, verbose=False)
+        trainer = fit(words_file, *callbacks, enable_progress_bar=False)
+        weights.append([value.clone() for value in trainer.lightning_module.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))

@@ -6,12 +6,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-WITH_LIGHTNING = {"callbacks", "cli", "data", "module", "report"}
+WITH_LIGHTNING = {"callbacks", "cli", "data", "health", "module", "report", "terminal"}
 WITHOUT_TORCH = {"__init__", "__main__", "commands", "corpus", "options", "output", "vocabulary"}
 ORDER = [
     "vocabulary", "corpus", "patterns", "layers", "networks", "exhibits", "sliding", "datasets", "distribution",
     "generation", "search", "scoring", "model", "checkpoint", "output", "options", "commands", "__main__",
-    "data", "module", "checks", "callbacks", "report", "cli",
+    "data", "module", "checks", "terminal", "callbacks", "health", "report", "cli",
 ]  # fmt: skip
 MODULES = {path.stem: path for path in sorted((ROOT / "wavenet").glob("*.py"))}
 

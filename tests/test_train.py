@@ -1,12 +1,7 @@
 import json
-import socket
 import subprocess
 import sys
-import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -144,36 +139,3 @@ def test_without_the_network_training_goes_on_with_the_bundled_corpus(
     assert note.endswith(f"uses the bundled corpus {tmp_path / 'world_names.tsv'}")
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert note == f"note: {metrics['corpus']['note']}"
-
-
-def get_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return json.load(response)
-
-
-def test_tensorboard_shows_the_run(tiny_run: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/data/plugin/scalars"
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tiny_run.parent.parent), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        tags: dict[str, Any] = {}
-        deadline = time.monotonic() + 60
-        while not tags.get("default/version_0") and time.monotonic() < deadline:
-            time.sleep(0.3)
-            try:
-                tags = get_json(f"{address}/tags")
-            except OSError:
-                assert server.poll() is None
-        names = {"train/loss", "val/loss", "val/perplexity", "val/bits_per_character"}
-        assert names <= set(tags["default/version_0"])
-        query = urllib.parse.urlencode({"tag": "val/loss", "run": "default/version_0"})
-        points = get_json(f"{address}/scalars?{query}")
-        metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
-        assert len(points) == 3
-        assert points[-1][2] == pytest.approx(metrics["last"]["val/loss"], abs=1e-5)
-    finally:
-        server.terminate()
-        server.wait()

@@ -4,6 +4,7 @@ import time
 import warnings
 from math import log10
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import lightning as L
@@ -43,7 +44,7 @@ class TrainingScalars(Callback):
     """Writes, every ``log_every_n_steps``, what tells whether training goes well.
 
     The learning rate; seconds a step; the norm of the gradient; and for each weight matrix the size of its update
-    relative to its own, as the decimal logarithm of the ratio of their standard deviations: about -3 is healthy, far
+    relative to its own, as the decimal logarithm of the ratio of their norms: about -3 is healthy, far
     above is too fast, far below too slow. A chart shows the training and the validation loss together.
 
     Args:
@@ -96,8 +97,7 @@ def update_ratio(before: Tensor, after: Tensor) -> float:
         >>> round(update_ratio(weights, 1.001 * weights), 2)
         -3.0
     """
-    ratio = ((after - before).std() / before.std()).item()
-    return log10(ratio) if ratio > 0 else float("-inf")
+    return log10(max(((after - before).norm() / before.norm().clamp(min=1e-12)).item(), 1e-12))
 
 
 class WordSamples(Callback):
@@ -141,7 +141,7 @@ class WordSamples(Callback):
         progress = trainer.progress_bar_callback
         if isinstance(progress, StepProgress) and drawn.words and time.monotonic() - self._shown > self.seconds:
             self._shown = time.monotonic()
-            progress.say(f"words  {', '.join(drawn.words[:8])}")
+            progress.say(shorten(f"words: {', '.join(drawn.words[:8])}", width=80, placeholder=" ..."))
 
     def _kind(self, data: WordsDataModule) -> Any:
         if not hasattr(self, "_kinds"):
@@ -189,7 +189,9 @@ class RunRecord(Callback):
         labels = [".", *(f"U+{ord(c):04X}" if c.isspace() or c == "." else c for c in model.vocabulary.alphabet)]
         for writer in writers(trainer):
             if self.projector:
-                writer.add_embedding(cast(nn.Embedding, model.network[0]).weight.detach().cpu(), labels, tag="characters")
+                writer.add_embedding(
+                    cast(nn.Embedding, model.network[0]).weight.detach().cpu(), labels, tag="characters"
+                )
 
 
 def indented(text: str) -> str:

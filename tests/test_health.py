@@ -1,0 +1,49 @@
+import pytest
+import torch
+from torch import nn
+
+from wavenet.health import NetworkHealth, measure, recorded
+from wavenet.layers import Gate
+from wavenet.networks import gated, wavenet
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [
+        (wavenet(27), ["4", "8", "12"]),
+        (gated(27, 8), ["2.activation", "4.activation", "6.activation"]),
+        (gated(27, 8, activation="gelu"), ["2.activation", "4.activation", "6.activation"]),
+    ],
+)
+def test_every_nonlinearity_is_recorded_and_no_hook_stays(network: nn.Sequential, names: list[str]) -> None:
+    x = torch.randint(27, (16, 8))
+    with recorded(network.eval()) as activations:
+        network(x)
+    assert list(activations) == names
+    assert torch.equal(activations["4" if names[0] == "4" else names[0]].values, _output_of(network, names[0], x))
+    activations.clear()
+    network(x)
+    assert not activations
+
+
+def _output_of(network: nn.Sequential, name: str, x: torch.Tensor) -> torch.Tensor:
+    last = int(name.split(".")[0])
+    if "." not in name:
+        return network[: last + 1](x)
+    layer = network[last]
+    return layer.activation(layer.norm(layer.linear(network[:last](x))))
+
+
+def test_saturated_values_and_dead_units() -> None:
+    x = torch.tensor([[5.0, 0.0, -5.0, 5.0], [5.0, 5.0, -5.0, 0.0]])  # two positions of four units
+    tanh = measure(nn.Tanh(), x, x.tanh())
+    assert (tanh.saturated, tanh.dead) == (0.75, 0.5)
+    gelu = measure(nn.GELU(), x, nn.functional.gelu(x))
+    assert (gelu.saturated, gelu.dead) == (None, 0.25)
+    gate = measure(Gate(), x, Gate()(x))  # units 0 and 1 go through the tanh
+    assert (gate.saturated, gate.dead) == (0.75, 0.5)
+
+
+def test_it_must_happen_now_and_then() -> None:
+    with pytest.raises(ValueError, match="every_n_validations must be at least 1, got 0"):
+        NetworkHealth(every_n_validations=0)

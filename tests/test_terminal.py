@@ -1,0 +1,60 @@
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from tests.test_callbacks import fit
+from wavenet.callbacks import FinalValidation
+from wavenet.networks import wavenet
+from wavenet.terminal import StepProgress, layer_table
+
+
+def test_progress_without_a_terminal_is_a_line_per_validation(
+    words_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(words_file, FinalValidation(), StepProgress(), log_every_n_steps=4)
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["step 5 of 8", "step 8 of 8"]
+    assert "train/loss 2." in lines[0]
+    assert "val/loss 2." in lines[0]
+    assert "\r" not in captured.err
+    assert "\x1b" not in captured.err
+    assert all(line.endswith(" windows/s") for line in lines)
+
+
+def test_a_long_training_without_a_terminal_prints_about_thirty_lines(
+    words_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(words_file, StepProgress(), max_steps=120, val_check_interval=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert 25 <= len(lines) <= 32
+    assert lines[-1].startswith("step 120 of 120")
+
+
+def test_progress_in_a_terminal_is_a_bar_that_ends(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = StepProgress()
+    progress._console = Console(stderr=True, force_terminal=True, width=120)
+    fit(words_file, FinalValidation(), progress)
+    assert "8/8" in capsys.readouterr().err
+    assert progress._progress is None
+
+
+def test_disabled_progress_says_nothing(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = StepProgress()
+    progress.disable()
+    fit(words_file, progress)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_layer_table_shows_the_shapes_of_the_notes() -> None:
+    console = Console(width=100, record=True, file=StringIO())
+    network = wavenet(27)
+    console.print(layer_table(network, torch.zeros(32, 8, dtype=torch.long)))
+    text = console.export_text()
+    for shape in ("(32, 8)", "(32, 8, 24)", "(32, 4, 48)", "(32, 4, 128)", "(32, 2, 256)", "(32, 256)", "(32, 27)"):
+        assert shape in text
+    assert "76,579" in text
+    assert len([line for line in text.splitlines() if line.startswith("│")]) == len(network) + 1
