@@ -2,28 +2,30 @@
 
     python benchmarks/overhead.py
 
-Both train the default network for the same epochs with the same optimizer, schedule and validation; fit also logs to
-TensorBoard and writes checkpoints.
+All train the default network for the same epochs with the same optimizer, schedule and validation. Fit also logs to
+TensorBoard and writes checkpoints; it runs without monitoring, with the default callbacks (scalars, samples, record), and
+with those for the network's health too.
 """
 
 import statistics
 import tempfile
 import warnings
-from datetime import timedelta
 
 import torch
 from common import device_of, parser, seconds, show, words_data
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn import functional as F
 
-from wavenet.callbacks import FinalValidation, StepProgress
+from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, checkpoints
 from wavenet.cli import DEFAULT_CONFIG, NOT_APPLICABLE
 from wavenet.data import WordsDataModule
+from wavenet.health import NetworkHealth
 from wavenet.module import LanguageModel
 from wavenet.scoring import mean_loss
 from wavenet.sliding import run
+from wavenet.terminal import StepProgress
 
 
 def default_settings() -> dict:
@@ -56,24 +58,17 @@ def bare(model: LanguageModel, data: WordsDataModule, epochs: int, device: torch
         mean_loss(model.network, data.val_dataloader(), device)
 
 
-def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: str) -> None:
-    """Trainer.fit with the callbacks that the command line gives it."""
+def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: str, monitors: list[Callback]) -> None:
+    """Trainer.fit with the callbacks that the command line gives it, and these."""
     with tempfile.TemporaryDirectory() as runs:
         trainer = Trainer(
             accelerator=accelerator,
             devices=1,
             max_epochs=epochs,
             num_sanity_val_steps=0,
+            log_every_n_steps=50,
             logger=TensorBoardLogger(runs, default_hp_metric=False),
-            callbacks=[
-                StepProgress(),
-                Timer(),
-                FinalValidation(),
-                ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
-                ModelCheckpoint(
-                    filename="last", enable_version_counter=False, train_time_interval=timedelta(minutes=1)
-                ),
-            ],
+            callbacks=[StepProgress(), Timer(), FinalValidation(), *monitors, *checkpoints()],
             enable_model_summary=False,
         )
         trainer.fit(model, data)
@@ -89,21 +84,36 @@ def main() -> None:
         warnings.filterwarnings("ignore", message=message)
     device, settings = device_of(options), default_settings()
     data = words_data(options, "words", settings["data"]["batch_size"])
-    times: dict[str, list[float]] = {"bare loop": [], "Trainer.fit": []}
+    default = (TrainingScalars, WordSamples, RunRecord)
+    kinds: dict[str, tuple[type[Callback], ...] | None] = {
+        "bare loop": None,
+        "Trainer.fit without monitoring": (),
+        "Trainer.fit, default": default,
+        "Trainer.fit with health": (*default, NetworkHealth),
+    }
+    times: dict[str, list[float]] = {name: [] for name in kinds}
     for repeat in range(options.repeats + 1):
-        for name, taken in times.items():
+        for name, monitors in kinds.items():
             seed_everything(settings["seed_everything"], verbose=False)
             model = LanguageModel(data.alphabet, **settings["model"])
-            if name == "bare loop":
+            if monitors is None:
                 work = lambda model=model: bare(model, data, options.epochs, device)  # noqa: E731
             else:
-                work = lambda model=model: fit(model, data, options.epochs, options.accelerator)  # noqa: E731
+                callbacks = [monitor() for monitor in monitors]
+                work = lambda model=model, callbacks=callbacks: fit(  # noqa: E731
+                    model, data, options.epochs, options.accelerator, callbacks
+                )
             measured = seconds(work, device)
             if repeat:  # the first ones warm up
-                taken.append(measured)
+                times[name].append(measured)
     medians = {name: statistics.median(taken) for name, taken in times.items()}
-    rows = [[name, f"{taken:.2f}", f"{taken / medians['bare loop']:.3f}"] for name, taken in medians.items()]
-    show(f"{options.epochs} epochs of training", ["", "seconds", "times the bare loop"], rows)
+    plain = medians["Trainer.fit without monitoring"]
+    rows = [
+        [name, f"{taken:.2f}", f"{taken / medians['bare loop']:.3f}", f"{taken / plain - 1:+.1%}"]
+        for name, taken in medians.items()
+    ]
+    columns = ["", "seconds", "times the bare loop", "over fit without monitoring"]
+    show(f"{options.epochs} epochs of training", columns, rows)
 
 
 if __name__ == "__main__":

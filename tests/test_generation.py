@@ -167,7 +167,10 @@ def test_wrong_values(options: dict[str, Any], message: str) -> None:
 
 
 def test_the_exhibit_samples_too() -> None:
-    assert len(sample(wavenet_batch_norm_bug(3), VOCABULARY, 5, seed=1)) == 5
+    words = sample(
+        wavenet_batch_norm_bug(3), VOCABULARY, 50, seed=1, unique=True, without=["a"], pattern="*b", max_length=9
+    )
+    assert len(set(words)) == 50
 
 
 @settings(deadline=None, max_examples=20)

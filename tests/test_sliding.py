@@ -166,6 +166,13 @@ def test_sliding_trains_the_same_weights() -> None:
         torch.testing.assert_close(sliding, windowed)
 
 
+def test_the_batch_norm_bug_runs_each_context_on_its_own() -> None:
+    torch.manual_seed(0)
+    network = wavenet_batch_norm_bug(len(ALPHABET) + 1).eval()
+    windows, packed = batches(["abc", "ab", "bbbbbbbbbbbb"], network)
+    torch.testing.assert_close(run(network, packed), run(network, windows))
+
+
 def test_the_batch_norm_bug_cannot_slide() -> None:
     with pytest.raises(ValueError, match=r"runs on --data\.batching windows only"):
         slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), one_word(2))

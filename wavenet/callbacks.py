@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from datetime import timedelta
 from math import log10
 from pathlib import Path
 from textwrap import shorten
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -38,6 +39,19 @@ class FinalValidation(Callback):
         last_epoch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
         if last_step or last_epoch:
             trainer.should_stop = True  # the training loop validates before it stops early
+
+
+def checkpoints() -> list[Callback]:
+    """Writes ``best.ckpt`` by validation loss, and ``last.ckpt`` once a minute and when a run is interrupted."""
+    return [
+        ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
+        ModelCheckpoint(
+            filename="last",
+            enable_version_counter=False,
+            train_time_interval=timedelta(minutes=1),
+            save_on_exception=True,
+        ),
+    ]
 
 
 class TrainingScalars(Callback):

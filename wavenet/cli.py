@@ -3,21 +3,21 @@
 import logging
 import os
 import sys
+import threading
 import warnings
-from datetime import timedelta
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, log_results
+from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, checkpoints, log_results
 from wavenet.checks import check_trainer, settings_of
 from wavenet.corpus import find_corpus
 from wavenet.data import WordsDataModule
@@ -147,15 +147,7 @@ class WaveNetCLI(LightningCLI):
             if config.enable_model_summary is not False and not quiet:
                 callbacks += [LayerTable()]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
-                callbacks += [
-                    ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
-                    ModelCheckpoint(
-                        filename="last",
-                        enable_version_counter=False,
-                        train_time_interval=timedelta(minutes=1),
-                        save_on_exception=True,
-                    ),
-                ]
+                callbacks += checkpoints()
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
                 if Path(experiment).name != experiment or not experiment:
@@ -225,12 +217,19 @@ def one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
+def keep_quiet(args: threading.ExceptHookArgs) -> None:
+    """Leaves it to the main thread to say that TensorBoard's writer thread cannot write."""
+    if not isinstance(args.exc_value, OSError):
+        threading.__excepthook__(args)
+
+
 def main() -> None:
     """Runs the command line; what a user can cause ends in one line on stderr and exit code 1."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", message=message)
+    threading.excepthook = keep_quiet
     for stream in (sys.stdout, sys.stderr):
         cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run
     try:

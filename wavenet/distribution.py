@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from wavenet.datasets import WordDataset
 from wavenet.networks import eval_mode
-from wavenet.sliding import slide
+from wavenet.sliding import every_row
 from wavenet.vocabulary import Vocabulary
 
 CHUNK = 1024  # words at a time whose beginnings are run through the network
@@ -99,7 +99,7 @@ class Removed:
             for chunk in torch.split(torch.arange(len(tree)), CHUNK):
                 packed = tree[chunk]
                 beginnings = torch.unique(tree.beginning[tree.starts[chunk[0]] : ends[chunk[-1]]])
-                logits = slide(network, packed.tokens.to(device), packed.previous.to(device))  # (R, V)
+                logits = every_row(network, packed.tokens.to(device), packed.previous.to(device))  # (R, V)
                 self.weights[beginnings] = shaping.probabilities(logits.cpu().double())
         self.weights[tree.beginning[ends - 1], torch.tensor([token for _, token in endings])] = 0
         for level in reversed(torch.split(torch.arange(len(tree.tokens)), tree.level_sizes)[1:]):

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from wavenet.exhibits import PerPositionBatchNorm1d
 from wavenet.layers import FlattenConsecutive
+from wavenet.networks import receptive_field
 from wavenet.vocabulary import BOUNDARY
 
 
@@ -60,8 +61,19 @@ class PackedWords(NamedTuple):
 def run(network: nn.Sequential, batch: Windows | PackedWords) -> Tensor:
     """Logits (N, V) for the targets of a batch of either kind."""
     if isinstance(batch, PackedWords):
-        return slide(network, batch.tokens, batch.previous).index_select(0, batch.rows)  # (N, V)
+        return every_row(network, batch.tokens, batch.previous).index_select(0, batch.rows)  # (N, V)
     logits: Tensor = network(batch.contexts)  # (B, V)
+    return logits
+
+
+def every_row(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
+    """What :func:`slide` returns; for the exhibit that cannot slide, from the context of each row on its own."""
+    if steppable(network):
+        return slide(network, tokens, previous)
+    steps = [torch.arange(len(tokens), device=tokens.device)]
+    while len(steps) < receptive_field(network):
+        steps.append(previous[steps[-1]])  # (R,), the newest step first
+    logits: Tensor = network(tokens[torch.stack(steps[::-1], dim=1)])  # (R, T) -> (R, V)
     return logits
 
 
