@@ -3,8 +3,8 @@
     python benchmarks/overhead.py
 
 All train the default network for the same epochs with the same optimizer, schedule and validation. Fit also logs to
-TensorBoard and writes checkpoints; it runs without monitoring, with the default callbacks (scalars, samples, record), and
-with those for the network's health too.
+TensorBoard and writes checkpoints; it runs without monitoring, with the default callbacks (scalars, samples, record),
+and with those for the network's health too.
 """
 
 import statistics

@@ -1,15 +1,19 @@
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import ROOT, WORDS
 from wavenet import load
+from wavenet.checkpoint import read_checkpoint
 from wavenet.commands import main
 
 
@@ -54,7 +58,10 @@ def test_sample_adds_log_probabilities_and_novelty(wavenet: Run, tiny_run: Path)
     model = load(tiny_run / "checkpoints" / "best.ckpt")
     for row, score in zip(rows, model.score([row["word"] for row in rows]), strict=True):
         assert float(row["log_prob"]) == pytest.approx(score.log_prob, abs=2e-4)
-    assert {row["word"] in model.split.train for row in rows if row["novelty"] == "train"} <= {True}
+    kinds = {"train": model.split.train, "validation": model.split.val, "test": model.split.test}
+    assert all(row["word"] in kinds.get(row["novelty"], [row["word"]]) for row in rows)
+    (row,) = json.loads(wavenet("sample", "-n", 1, "--pattern", kinds["test"][0], "--novelty", "--format", "json")[0])
+    assert row["novelty"] == "test"
     assert not {row["word"] for row in rows if row["novelty"] == "new"} & set(WORDS)
     out, _, _ = wavenet("sample", "-n", 3, "--novelty", "--log_prob")
     assert all(len(line.split("\t")) == 3 for line in out.splitlines())
@@ -71,6 +78,9 @@ def test_novel_words(wavenet: Run, tmp_path: Path) -> None:
         assert code == 0
         assert len(words) == 100
         assert not set(words) & {*WORDS, "a", "b"}
+        for known in ("a", WORDS[0]):
+            assert known in wavenet(command, "-n", 1, "--pattern", known)[0]
+            assert known not in wavenet(command, "-n", 1, "--pattern", known, "--novel", "--novel_to", other)[0]
 
 
 def test_a_file_gets_the_output(wavenet: Run, tmp_path: Path) -> None:
@@ -89,6 +99,11 @@ def test_too_few_words_are_said(wavenet: Run) -> None:
     assert err == "10 of 50 words: there are no more\n"
     _, err, _ = wavenet("top", "-n", 50, "--max_beginnings", 20)
     assert err.startswith("cut short after 20 beginnings of words: the first ")
+    rows = json.loads(wavenet("top", "-n", 50, "--max_beginnings", 20, "--format", "json")[0])
+    certain = [row["certain"] for row in rows]
+    assert certain == sorted(certain, reverse=True)
+    assert not certain[-1]
+    assert all(row["certain"] for row in json.loads(wavenet("top", "--format", "json")[0]))
 
 
 def test_top_lists_words_in_order(wavenet: Run) -> None:
@@ -156,6 +171,14 @@ def test_the_newest_best_checkpoint_is_taken(
     _, err, code = wavenet("sample", "-n", 1, ckpt=None)
     assert code == 0
     assert err.startswith("using runs/")
+    newer = tmp_path / "runs" / "newer" / "best.ckpt"
+    (tmp_path / "runs").unlink()
+    for age, name in enumerate(("newer", "a_older", "z_older")):
+        path = tmp_path / "runs" / name / "best.ckpt"
+        path.parent.mkdir(parents=True)
+        shutil.copy(tiny_run / "checkpoints" / "best.ckpt", path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert wavenet("sample", "-n", 1, ckpt=None)[1] == f"using {newer.relative_to(tmp_path)}\n"
 
 
 @pytest.mark.parametrize(
@@ -168,19 +191,21 @@ def test_the_newest_best_checkpoint_is_taken(
         ("sample --top_k 0", "--top_k must be at least 1, got 0"),
         ("sample --prefix xé", "unknown character 'x' (U+0078) in 'xé': expected one of the 10 characters"),
         ("sample --min_length 5 --max_length 4", "--min_length must be at most max_length 4, got 5"),
-        ("sample --pattern [", "--pattern '[' has a [ without its ]"),
+        ("sample --pattern [", "--pattern must have a ] for its ["),
         ("sample --pattern b? --min_length 3", "no word can match"),
         ("sample --format xml", "--format"),
         ("sample -n x", "Got value: x"),
         ("sample -n -1", "--num_words must be at least 0, got -1"),
         ("sample --novel_to missing.txt", "words not found"),
-        ("sample --output missing/words.txt", "missing"),
+        ("sample --output missing/words.txt", "expected a file in an existing folder to write to, got missing"),
+        ("sample --seed 99999999999999999999", "--seed must be a number of at most 64 bits"),
+        ("sample --max_length 1000000000000", "--max_length must be at most 10000"),
         ("sample --unknown 3", "unknown"),
         ("top -n 0", "--num_words must be at least 1, got 0"),
         ("score", "expected either WORDS or --file FILE, got neither"),
         ("score a --file b", "expected either WORDS or --file FILE, got both"),
         ("score --file missing.txt", "missing.txt"),
-        ("score a --explain --format csv", "--explain does not fit into a table"),
+        ("score a --explain --format csv", "--explain must go with --format text or json, got csv"),
         ("score a --num_samples 0", "--num_samples must be at least 1, got 0"),
         ("other", "other"),
     ],
@@ -208,18 +233,15 @@ def test_missing_and_wrong_files(wavenet: Run, tmp_path: Path) -> None:
 
 
 def test_novel_without_the_corpus(wavenet: Run, tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
-    import torch
-
-    from wavenet.checkpoint import read_checkpoint
-
     checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
     checkpoint["WordsDataModule"]["path"] = str(tmp_path / "gone.txt")
     torch.save(checkpoint, tmp_path / "x.ckpt")
     _, err, code = wavenet("sample", "--novel", ckpt=tmp_path / "x.ckpt")
     assert code == 2
     assert err.startswith("error: --novel needs the training corpus: words not found")
-    out, _, code = wavenet("sample", "--novel", "--novel_to", words_file, ckpt=tmp_path / "x.ckpt")
+    out, err, code = wavenet("sample", "--novel", "--novel_to", words_file, ckpt=tmp_path / "x.ckpt")
     assert code == 0
+    assert err.startswith(f"note: only the words of {words_file} are left out; words not found")
     assert not set(out.split()) & set(WORDS)
     _, err, code = wavenet("sample", "--novelty", ckpt=tmp_path / "x.ckpt")
     assert code == 2
@@ -231,3 +253,43 @@ def test_a_closed_pipe_ends_quietly(tiny_run: Path) -> None:
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_a_pipe_is_scored_and_written_to(wavenet: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        assert wavenet("sample", "-n", 3, "--output", pipe)[2] == 0
+        assert reader.stdout is not None
+        assert len(reader.stdout.read().split()) == 3
+    with subprocess.Popen(["sh", "-c", f"printf 'sobe\\nava\\n' > {pipe}"]):
+        assert len(json.loads(wavenet("score", "--file", pipe, "--format", "json")[0])) == 2
+
+
+def test_output_keeps_links_and_modes(wavenet: Run, tmp_path: Path) -> None:
+    target, link = tmp_path / "words.txt", tmp_path / "link.txt"
+    target.write_text("before\n", encoding="utf-8")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert wavenet("sample", "-n", 4, "--output", link)[2] == 0
+    assert link.is_symlink()
+    assert len(target.read_text(encoding="utf-8").split()) == 4
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_without_words(wavenet: Run, tmp_path: Path) -> None:
+    path = tmp_path / "blank.txt"
+    path.write_text("\n \n", encoding="utf-8")
+    assert wavenet("score", "--file", path)[1:] == (f"error: {path} holds no words: expected one word per line\n", 2)
+
+
+def test_a_checkpoint_with_weights_that_are_no_numbers(wavenet: Run, tiny_run: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    broken = {**checkpoint, "WordsDataModule": {**checkpoint["WordsDataModule"], "path": 5}}
+    torch.save(broken, tmp_path / "path.ckpt")
+    next(iter(checkpoint["state_dict"].values()))[0] = float("nan")
+    torch.save(checkpoint, tmp_path / "nan.ckpt")
+    for name in ("path.ckpt", "nan.ckpt"):
+        out, err, code = wavenet("sample", "--novel", ckpt=tmp_path / name)
+        assert (out, code, err.count("\n")) == ("", 2, 1)
+        assert "does not hold a whole model" in err

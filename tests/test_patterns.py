@@ -53,15 +53,16 @@ def test_what_every_word_begins_with_is_forced() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pattern": "[ab"}, r"has a \[ without its \]"),
-        ({"pattern": "a[xyz]"}, r"the set \[xyz\] without a character of the alphabet"),
-        ({"pattern": "a\\"}, "ends with a backslash"),
+        ({"pattern": "[ab"}, r"pattern must have a \] for its \["),
+        ({"pattern": "a[xyz]"}, r"in its sets, got \[xyz\]"),
+        ({"pattern": "a\\"}, "must have a character after its last backslash"),
         ({"pattern": "??", "min_length": 3}, "no word can match: expected a word of 3 to 64 characters"),
         ({"pattern": "b*", "prefix": "a"}, "got prefix 'a' and pattern 'b\\*'"),
         ({"prefix": "aaa", "max_length": 2}, "no word can match"),
         ({"min_length": 5, "max_length": 4}, "min_length must be at most max_length 4, got 5"),
+        ({"max_length": 10**12}, "max_length must be at most 10000, got 1000000000000"),
         ({"min_length": -1}, "min_length must be at least 0, got -1"),
-        ({"pattern": "*a" + "?" * 14}, "too complex"),
+        ({"pattern": "*a" + "?" * 14}, "pattern must be simpler"),
     ],
 )
 def test_what_cannot_be_wanted(options: dict[str, object], message: str) -> None:
@@ -73,3 +74,8 @@ def test_what_cannot_be_wanted(options: dict[str, object], message: str) -> None
 def test_a_character_outside_the_alphabet(options: dict[str, str]) -> None:
     with pytest.raises(UnknownCharacterError, match="unknown character 'x'"):
         Wanted(VOCABULARY, **options)  # type: ignore[arg-type]
+
+
+def test_prefix_and_pattern_are_composed_as_a_corpus_is() -> None:
+    vocabulary = Vocabulary("ozë")
+    assert Wanted(vocabulary, prefix="zoe\u0308", pattern="*e\u0308").accepts("zoë")

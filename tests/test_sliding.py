@@ -173,6 +173,16 @@ def test_the_batch_norm_bug_runs_each_context_on_its_own() -> None:
     torch.testing.assert_close(run(network, packed), run(network, windows))
 
 
+def test_the_batch_norm_bug_steps_by_its_whole_context() -> None:
+    torch.manual_seed(0)
+    network = wavenet_batch_norm_bug(len(ALPHABET) + 1).eval()
+    windows, packed = batches(["abc", "abb", "bbbbbbbbbbbb"], network)
+    torch.testing.assert_close(stepped(network, packed), run(network, windows))
+    state = start(network, 2)
+    step(network, torch.tensor([0, 0]), state)
+    assert [x.shape[0] for queue in select(state, torch.tensor([1, 0, 1])) for x in queue] == [3]
+
+
 def test_the_batch_norm_bug_cannot_slide() -> None:
     with pytest.raises(ValueError, match=r"runs on --data\.batching windows only"):
         slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), one_word(2))

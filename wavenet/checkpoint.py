@@ -12,7 +12,7 @@ from wavenet.model import Model, build_network
 from wavenet.vocabulary import Vocabulary
 
 DATA = "WordsDataModule"  # the entry of a checkpoint that says what it was trained on
-RECORDED = ("path", "sha256", "split_seed", "deduplicate", "batching")  # what that entry must hold
+RECORDED = {"path": str, "sha256": str, "split_seed": int, "deduplicate": bool, "batching": str}  # what it must hold
 
 
 class CheckpointError(ValueError):
@@ -74,6 +74,12 @@ def load(path: str | Path) -> Model:
         weights = checkpoint["state_dict"]
         network.load_state_dict({name.removeprefix(prefix): value for name, value in weights.items()})
         corpus = {name: checkpoint[DATA][name] for name in RECORDED} if DATA in checkpoint else None
+        if corpus is not None and any(not isinstance(corpus[name], kind) for name, kind in RECORDED.items()):
+            raise TypeError(f"the corpus is recorded as {corpus}")
+        if not isinstance(settings["alphabet"], str):
+            raise TypeError(f"the alphabet is {settings['alphabet']}")
+        if not all(value.isfinite().all() for value in weights.values()):
+            raise ValueError("its weights are not all finite numbers")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
     return Model(network, vocabulary, corpus)

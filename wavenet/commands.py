@@ -1,7 +1,9 @@
 """The ``wavenet`` command: ``sample``, ``top`` and ``score``. It needs torch, but not Lightning."""
 
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO, TextIOWrapper
 from itertools import islice
@@ -38,15 +40,16 @@ def load_model(ckpt_path: str | None) -> Model:
 
 def wanted_options(model: Model, options: Namespace) -> dict[str, Any]:
     """Which words are wanted, with the words that must not come."""
-    without = read_corpus(Path(options.novel_to)).words if options.novel_to else []
+    without = read_corpus(Path(options.novel_to)).words if options.novel_to is not None else []
     if options.novel:
         try:
             without += [word for words in model.split for word in words]
         except (OSError, ValueError) as error:
-            if not options.novel_to:
+            if options.novel_to is None:
                 raise ValueError(
                     f"--novel needs the training corpus: {error}; or give its words as --novel_to FILE"
                 ) from error
+            sys.stderr.write(f"note: only the words of {options.novel_to} are left out; {error}\n")
     names = ("prefix", "pattern", "min_length", "max_length")
     return {**{name: options[name] for name in names}, "without": without}
 
@@ -104,11 +107,11 @@ def run_score(options: Namespace) -> None:
     if bool(options.words) == bool(options.file):
         raise ValueError(f"expected either WORDS or --file FILE, got {'both' if options.file else 'neither'}")
     if options.explain and options.format == "csv":
-        raise ValueError("explain does not fit into a table: expected --format text or json, got csv")
-    total = count_lines(options.file) if options.file else len(options.words)
+        raise ValueError("explain must go with --format text or json, got csv")
+    total = count_lines(Path(options.file)) if options.file else len(options.words)
     model = load_model(options.ckpt_path)
     ranks = model.ranks(options.num_samples, options.seed)
-    words = words_of(options.file) if options.file else (parse_line(word, "WORDS")[0] for word in options.words)
+    words = words_of(options.file) if options.file else (unicodedata.normalize("NFC", word) for word in options.words)
     console = Console(highlight=False) if options.output is None else Console(file=StringIO())
     failed = []
 
@@ -120,26 +123,31 @@ def run_score(options: Namespace) -> None:
 
     columns = ["word", "log_prob", "bits_per_character", "rank", "rank_error", "error"]
     count = write(rows(), options.format, options.output, columns, total, text=lambda row: score_line(row, console))
+    if not count:
+        raise ValueError(f"{options.file} holds no words: expected one word per line")
     if failed:
         sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0]!r}\n")
         sys.exit(1)
 
 
-def count_lines(path: str) -> int:
-    """How many lines a file has, for the progress bar."""
+def count_lines(path: Path) -> int | None:
+    """How many lines a file has, for the progress bar; a pipe can be read only once."""
+    if path.exists() and not path.is_file():
+        return None
     with open(path, "rb") as file:
         return sum(1 for _ in file)
 
 
 def words_of(path: str) -> Iterator[str]:
     """The words of a file, line by line."""
+    number = 0
     with open(path, encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, start=1):
                 if word := parse_line(line, f"{path}, line {number}")[0]:
                     yield word
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8: {error.reason}; save the file as UTF-8") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 after line {number}: save the file as UTF-8") from None
 
 
 def scored(model: Model, ranks: Ranks, words: Iterable[str], explain: bool) -> Iterator[Row]:
@@ -148,21 +156,25 @@ def scored(model: Model, ranks: Ranks, words: Iterable[str], explain: bool) -> I
     while chunk := list(islice(words, CHUNK)):
         errors = {word: unknown for word in chunk if (unknown := unknown_character(model, word))}
         scores = model.score([word for word in chunk if word not in errors])
-        rank = ranks.of([score.log_prob for score in scores])
-        known = zip(scores, rank, strict=True)
+        known = zip(scores, ranks.of([score.log_prob for score in scores]), strict=True)
         for word in chunk:
             row: Row = dict.fromkeys(("word", "log_prob", "bits_per_character", "rank", "rank_error", "error"))
             row["word"] = word
             if word in errors:
                 row["error"] = errors[word]
             else:
-                score, (expected, error) = next(known)
+                score, rank = next(known)
                 row["log_prob"] = round(score.log_prob, 4)
                 row["bits_per_character"] = round(score.bits_per_character, 4)
-                row["rank"], row["rank_error"] = round(expected, 1), round(error, 1)
+                row["rank"], row["rank_error"] = significant(rank.rank), significant(rank.error)
                 if explain:
                     row["characters"] = [character._asdict() for character in model.explain(word)]
             yield row
+
+
+def significant(value: float | None) -> float | None:
+    """Three significant digits: an estimate has no more."""
+    return None if value is None else float(f"{value:.3g}")
 
 
 def unknown_character(model: Model, word: str) -> str | None:
@@ -178,9 +190,10 @@ def score_line(row: Row, console: Console) -> str:
     """A word's score as text, and a line for each of its characters if they are explained."""
     if row["error"]:
         return f"{row['word']:<16} {row['error']}"
+    error = row["rank_error"]
+    rank = f"above {row['rank']:,.0f}" if error is None else f"{row['rank']:,.0f} ± {error:,.0f}"
     text = Text(
-        f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character"
-        f"   rank {row['rank']:,.0f} ± {row['rank_error']:,.0f}"
+        f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"
     )
     for character in row.get("characters", ()):
         probability = character["probability"]
@@ -214,5 +227,5 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("WAVENET_TRACEBACK"):
             raise
-        first, _, rest = str(error).partition(" ")
-        fail(f"--{first} {rest}" if first in options[options.subcommand] else error)
+        named = re.match(r"(\w+) must ", str(error))  # what the library says of an argument is said of the option
+        fail(f"--{error}" if named and named[1] in options[options.subcommand] else error)

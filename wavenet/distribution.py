@@ -27,7 +27,7 @@ class Shaping:
         ValueError: ``temperature`` is not above 0, ``top_k`` below 1, or ``top_p`` not above 0 and at most 1.
 
     Examples:
-        >>> Shaping(top_p=0.6).probabilities(torch.tensor([[0.5, 0.3, 0.2]]).log())
+        >>> Shaping(top_p=0.6).log_probs(torch.tensor([[0.5, 0.3, 0.2]]).log()).exp()
         tensor([[0.6250, 0.3750, 0.0000]])
 
     Source for ``top_p``: Holtzman et al., "The Curious Case of Neural Text Degeneration" (2020),
@@ -46,26 +46,30 @@ class Shaping:
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """The probabilities (B, V) of the next character, from the network's logits (B, V)."""
-        probs = (logits / self.temperature).softmax(dim=-1)
-        if self.top_k is not None and self.top_k < probs.shape[1]:
-            best = probs.topk(self.top_k, dim=-1)
-            kept = best.values / best.values.sum(dim=-1, keepdim=True)
-            probs = torch.zeros_like(probs).scatter_(1, best.indices, kept)
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """The log-probabilities (B, V) of the next character, from the network's logits (B, V)."""
+        log_probs = ((logits - logits.amax(dim=-1, keepdim=True)) / self.temperature).log_softmax(dim=-1)
+        if self.top_k is not None and self.top_k < log_probs.shape[1]:
+            best = log_probs.topk(self.top_k, dim=-1)
+            log_probs = torch.full_like(log_probs, -torch.inf).scatter_(1, best.indices, best.values)
+            log_probs = log_probs.log_softmax(dim=-1)
         if self.top_p is not None and self.top_p < 1:
-            ordered = probs.sort(dim=-1, descending=True)
-            before = ordered.values.cumsum(dim=-1) - ordered.values  # of the characters likelier than each
-            kept = ordered.values.masked_fill(before >= self.top_p, 0.0)
-            probs = torch.zeros_like(probs).scatter_(1, ordered.indices, kept / kept.sum(dim=-1, keepdim=True))
-        return probs
+            ordered = log_probs.sort(dim=-1, descending=True)
+            probs = ordered.values.exp()
+            before = probs.cumsum(dim=-1) - probs  # of the characters likelier than each
+            kept = ordered.values.masked_fill(before >= self.top_p, -torch.inf)
+            log_probs = torch.full_like(log_probs, -torch.inf).scatter_(1, ordered.indices, kept).log_softmax(dim=-1)
+        return log_probs
 
 
-def pick(weights: Tensor, uniform: Tensor) -> Tensor:
-    """One token (B,) for each row of weights (B, V), which need not add up to 1, by a uniform draw (B,) from [0, 1)."""
-    cumulative = weights.cumsum(dim=-1)
+def pick(log_weights: Tensor, uniform: Tensor) -> Tensor:
+    """One token (B,) for each row of log-weights (B, V), whose exponentials need not add up to 1.
+
+    ``uniform`` (B,) are draws from [0, 1) that decide.
+    """
+    cumulative = (log_weights - log_weights.amax(dim=-1, keepdim=True)).exp().cumsum(dim=-1)
     tokens = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(dim=-1)
-    return tokens.clamp_(max=weights.shape[1] - 1)
+    return tokens.clamp_(max=log_weights.shape[1] - 1)
 
 
 class Removed:
@@ -73,8 +77,9 @@ class Removed:
 
     An ending is a beginning of a word and the token that must not follow it: the boundary, for a whole word. The weight
     of a token after a beginning is its probability times what is left after both; that of a removed ending is 0. What
-    is left at a beginning is the sum of its weights, so they are computed from the longest beginnings to the shortest;
-    no difference of nearly equal numbers is ever taken.
+    is left at a beginning is the sum of its weights, so they are computed from the longest beginnings to the shortest.
+    No difference of nearly equal numbers is taken, and all is kept as logarithms: what is left stays exact, however
+    little it is.
 
     Args:
         network, vocabulary: The model.
@@ -92,7 +97,7 @@ class Removed:
         self.vocab_size = len(vocabulary)
         keys = tree.previous[1:] * self.vocab_size + tree.tokens[1:]  # ascending: the tree is numbered by level
         self.keys = torch.cat([keys, torch.tensor([torch.iinfo(keys.dtype).max])])
-        self.weights = torch.empty(len(tree.tokens), self.vocab_size, dtype=torch.float64)
+        self.log_weights = torch.empty(len(tree.tokens), self.vocab_size, dtype=torch.float64)
         device = next(network.parameters()).device
         ends = tree.starts + tree.lengths
         with eval_mode(network):
@@ -100,15 +105,15 @@ class Removed:
                 packed = tree[chunk]
                 beginnings = torch.unique(tree.beginning[tree.starts[chunk[0]] : ends[chunk[-1]]])
                 logits = every_row(network, packed.tokens.to(device), packed.previous.to(device))  # (R, V)
-                self.weights[beginnings] = shaping.probabilities(logits.cpu().double())
-        self.weights[tree.beginning[ends - 1], torch.tensor([token for _, token in endings])] = 0
+                self.log_weights[beginnings] = shaping.log_probs(logits.cpu().double())
+        self.log_weights[tree.beginning[ends - 1], torch.tensor([token for _, token in endings])] = -torch.inf
         for level in reversed(torch.split(torch.arange(len(tree.tokens)), tree.level_sizes)[1:]):
-            self.weights.view(-1)[keys[level - 1]] *= self.weights[level].sum(dim=1)
+            self.log_weights.view(-1)[keys[level - 1]] += self.log_weights[level].logsumexp(dim=1)
 
-    def apply(self, weights: Tensor, nodes: Tensor) -> None:
+    def apply(self, log_weights: Tensor, nodes: Tensor) -> None:
         """Puts the weights of the beginnings in place of those (B, V) of the rows that stand at one (B,)."""
         at = nodes >= 0
-        weights[at] = self.weights[nodes[at]]
+        log_weights[at] = self.log_weights[nodes[at]]
 
     def child(self, nodes: Tensor, tokens: Tensor) -> Tensor:
         """The beginnings (B,) that are one character longer, or -1 where there is none."""
@@ -124,6 +129,6 @@ class Removed:
         return int(node)
 
     def left(self, tokens: list[int]) -> float:
-        """The probability, after these tokens, of what has not been removed."""
+        """The log-probability, after these tokens, of what has not been removed."""
         node = self.find(tokens)
-        return 1.0 if node < 0 else self.weights[node].sum().item()
+        return 0.0 if node < 0 else self.log_weights[node].logsumexp(dim=0).item()

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.distribution import Removed, Shaping, pick
-from wavenet.networks import eval_mode, receptive_field
+from wavenet.networks import eval_mode
 from wavenet.patterns import Wanted
-from wavenet.sliding import State, select, start, step, steppable
+from wavenet.sliding import State, select, start, step
 from wavenet.vocabulary import BOUNDARY, Vocabulary
 
 CHUNK = 1200  # words at a time: what they need fits a usual cache
@@ -111,10 +111,12 @@ class Sampler:
             Batches of words; ``num_words`` in all, unless none is left or ``max_draws`` is reached.
 
         Raises:
-            ValueError: ``num_words`` is negative.
+            ValueError: ``num_words`` is negative, or ``seed`` needs more than 64 bits.
         """
         if num_words < 0:
             raise ValueError(f"num_words must be at least 0, got {num_words}")
+        if seed is not None and not -(2**63) <= seed < 2**63:
+            raise ValueError(f"seed must be a number of at most 64 bits, got {seed}")
         generator = torch.Generator()
         if seed is None:
             generator.seed()
@@ -133,31 +135,33 @@ class Sampler:
         while accepted < num_words and self.num_draws < self.max_draws:
             left = num_words - accepted
             removed = Removed(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
-            if removed is not None and removed.left(self.wanted.forced) == 0:
+            if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
                 self.exhausted = True
                 return
+            abandoned: dict[tuple[str, int], None] = {}
             end = min(self.max_draws, self.num_draws + max(left + left // 16 + 8, len(endings)))
             while self.num_draws < end and (left := num_words - accepted) > 0:
                 likely = left * (self.num_draws + 1) // (accepted + 1)  # so many draws give as many words as are left
                 likely = min(end - self.num_draws, likely + likely // 16 + 8)
                 size = -(-likely // -(-likely // self.batch_size))  # in batches of nearly equal size
-                (words, log_probs), abandoned = self._draw_batch(size, removed, generator)
+                (words, log_probs), given_up = self._draw_batch(size, removed, generator)
                 self.num_draws += size
                 if self.unique:
                     pairs = zip(words, log_probs, strict=True)
                     new = {word: log_prob for word, log_prob in pairs if (word, BOUNDARY) not in endings}
                     words, log_probs = list(new), list(new.values())
                     endings.update(dict.fromkeys((word, BOUNDARY) for word in words))
-                if len(endings) < MAX_ENDINGS:
-                    endings.update(dict.fromkeys(abandoned))
+                abandoned.update(dict.fromkeys(given_up))
                 accepted += len(words)
                 yield Words(words[:left], log_probs[:left])
+            if len(endings) < MAX_ENDINGS:
+                endings.update(abandoned)
 
     def _draw_batch(
         self, size: int, removed: Removed | None, generator: torch.Generator
     ) -> tuple[Words, list[tuple[str, int]]]:
         """The wanted words among as many independent draws, in their order, and the endings that are not wanted."""
-        wanted, forward = self.wanted, step if steppable(self.network) else windowed_step
+        wanted = self.wanted
         uniform = torch.rand(size, wanted.max_length + 1, dtype=torch.float64, generator=generator)
         spelled = torch.full((size, wanted.max_length + 1), BOUNDARY)
         spelled[:, : len(wanted.forced)] = torch.tensor(wanted.forced, dtype=torch.long)
@@ -171,10 +175,10 @@ class Sampler:
             if removed is not None:  # the automaton of wanted words, and in the tree of words that must not come
                 nodes += removed.find(wanted.forced)
             for length in range(len(wanted.forced), wanted.max_length + 1):
-                weights = self.shaping.probabilities(logits)[source]  # (B, V)
+                log_weights = self.shaping.log_probs(logits)[source]  # (B, V)
                 if removed is not None:
-                    removed.apply(weights, nodes)
-                tokens = pick(weights, uniform[rows, length])  # (B,)
+                    removed.apply(log_weights, nodes)
+                tokens = pick(log_weights, uniform[rows, length])  # (B,)
                 spelled[rows, length], lengths[rows] = tokens, length
                 log_probs[rows] += logits.log_softmax(dim=1)[source, tokens]
                 states = wanted.next_state[states, tokens]
@@ -188,7 +192,7 @@ class Sampler:
                 rows, tokens, states = rows[going], tokens[going], states[going]
                 state = select(state, source[going].to(self._device))
                 source = torch.arange(len(rows))
-                logits = forward(self.network, tokens.to(self._device), state).cpu().double()  # (B, V)
+                logits = step(self.network, tokens.to(self._device), state).cpu().double()  # (B, V)
         words = self._decode(spelled[complete], lengths[complete])
         beginnings = self._decode(spelled[~complete], lengths[~complete])
         last = spelled[~complete].gather(1, lengths[~complete, None]).squeeze(1).tolist()
@@ -202,28 +206,13 @@ class Sampler:
 
     def _beginning(self) -> tuple[Tensor, State, float]:
         """Logits (1, V) and step state after what every wanted word begins with, and the log-probability of that."""
-        forward, begin = (step, start) if steppable(self.network) else (windowed_step, windowed_start)
-        state, log_prob = begin(self.network, 1), 0.0
-        logits = forward(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
+        state, log_prob = start(self.network, 1), 0.0
+        logits = step(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
         for token in self.wanted.forced:
             log_prob += logits.log_softmax(dim=1)[0, token].item()
-            logits = forward(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
+            logits = step(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
         return logits, state, log_prob
 
     @property
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-
-def windowed_start(network: nn.Sequential, batch_size: int) -> State:
-    """For the exhibits, which cannot step: the contexts (B, T), in place of :func:`wavenet.sliding.start`."""
-    device = next(network.parameters()).device
-    return [[torch.full((batch_size, receptive_field(network)), BOUNDARY, device=device)]]
-
-
-def windowed_step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
-    """The same as :func:`wavenet.sliding.step`, from the whole context each time."""
-    contexts = torch.cat([state[0][0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
-    state[0] = [contexts]
-    logits: Tensor = network(contexts)  # (B, V)
-    return logits

@@ -138,7 +138,7 @@ class Model:
         num_words: int = 10,
         *,
         novel: bool = False,
-        max_beginnings: int = 1_000_000,
+        max_beginnings: int = 300_000,
         **options: Unpack[WantedOptions],
     ) -> Ranking:
         """The most probable words, in order: see :func:`wavenet.search.top`."""
@@ -154,18 +154,18 @@ class Model:
         return explain(self.network, self.vocabulary, word)
 
     def ranks(self, num_samples: int = 10_000, seed: int | None = None) -> Ranks:
-        """What estimates the rank of a log-probability, from so many draws.
+        """What estimates the rank of a log-probability among the words of 1 to 64 characters, from so many draws.
 
         Raises:
             ValueError: ``num_samples`` is below 1, or the model ends no word.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-        batches = self.draw(num_samples, seed=seed, min_length=0, max_draws=2 * num_samples)
+        batches = self.draw(num_samples, seed=seed, max_draws=num_samples)
         log_probs = [log_prob for batch in batches for log_prob in batch.log_probs]
         if not log_probs:
-            raise ValueError(f"no rank can be estimated: the model ended none of {2 * num_samples} words")
-        return Ranks(log_probs)
+            raise ValueError(f"no rank can be estimated: the model ended none of {num_samples} words")
+        return Ranks(log_probs, num_samples)
 
     @property
     def split(self) -> Split:

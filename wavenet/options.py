@@ -75,7 +75,7 @@ def add_top(parser: Parser) -> None:
     parser.add_argument("--num_words", "-n", type=int, default=10, help="how many words")
     add_wanted(parser)
     parser.add_argument(
-        "--max_beginnings", type=int, default=1_000_000, help="beginnings of words after which the search is cut short"
+        "--max_beginnings", type=int, default=300_000, help="beginnings of words after which the search is cut short"
     )
 
 

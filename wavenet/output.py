@@ -24,7 +24,7 @@ def write(
     form: str,
     path: str | None,
     columns: list[str],
-    total: int,
+    total: int | None,
     text: Callable[[Row], str],
 ) -> int:
     """Writes rows as they come.
@@ -34,7 +34,7 @@ def write(
         form: ``text``, a line for each row; ``json``, an array; or ``csv``.
         path: A file, which appears once it is complete; ``None`` for stdout.
         columns: The keys of the rows, for ``csv``.
-        total: How many rows are expected, for the progress bar.
+        total: How many rows are expected, for the progress bar, if that is known.
         text: The line of a row.
 
     Returns:
@@ -71,7 +71,7 @@ def lines(rows: Iterable[Row], form: str, columns: list[str], text: Callable[[Ro
     if form == "json":
         yield "["
         for number, row in enumerate(rows):
-            yield ("," if number else "") + "\n" + json.dumps(row, ensure_ascii=False)
+            yield ("," if number else "") + "\n" + json.dumps(row, ensure_ascii=False, allow_nan=False)
         yield "\n]\n"
     elif form == "csv":
         table = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # its writerow returns the line
@@ -89,23 +89,29 @@ def opened(path: str | None) -> Iterator[IO[str]]:
     if path is None:
         yield sys.stdout
         return
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"expected a file to write to, got the directory {target}")
-    part = tempfile.NamedTemporaryFile(  # noqa: SIM115
-        "w", encoding="utf-8", newline="", dir=target.parent, prefix=f".{target.name}.", delete=False
-    )
+    target = Path(path).resolve()
+    if target.is_dir() or not target.parent.is_dir():
+        raise OSError(f"expected a file in an existing folder to write to, got {path}")
+    if target.exists() and not target.is_file():  # a pipe or a device
+        with open(target, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
     try:
-        with part:
-            yield part
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, target)
+        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OSError(f"cannot write to {path}: {error.strerror}") from error
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
+            yield stream
+        os.umask(umask := os.umask(0))
+        os.chmod(part, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask)
+        os.replace(part, target)
     finally:
-        Path(part.name).unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
 
 
 @contextmanager
-def progress(total: int, hidden: bool) -> Iterator[Callable[[], None]]:
+def progress(total: int | None, hidden: bool) -> Iterator[Callable[[], None]]:
     """A bar on stderr, if that is a terminal; what it gives is called once a word."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("words"), TimeRemainingColumn())

@@ -1,6 +1,7 @@
 """Which words are wanted: a prefix, a pattern and lengths, as one automaton. Needs torch alone."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from wavenet.vocabulary import BOUNDARY, UnknownCharacterError, Vocabulary
 
 MAX_STATES = 10_000
+MAX_LENGTH = 10_000
 
 Element = frozenset[int] | None
 """The token ids that one character of a word may have, or ``None`` for any run of characters."""
@@ -18,8 +20,8 @@ class Wanted:
     """The words with a prefix, a pattern and lengths, read one character at a time.
 
     A pattern is matched against the whole word: ``*`` stands for any run of characters, ``?`` for one, ``[aeiou]`` and
-    ``[a-m]`` for one of these, ``[!aeiou]`` for one that is none of these, and a backslash takes the next character as
-    it is.
+    ``[a-m]`` for one of these, ``[!aeiou]`` (or ``[^aeiou]``) for one that is none of these, and a backslash outside of
+    brackets takes the next character as it is. Prefix and pattern are brought to Unicode's NFC form, as a corpus is.
 
     Args:
         vocabulary: The characters.
@@ -29,8 +31,8 @@ class Wanted:
         max_length: The most characters of a word.
 
     Raises:
-        ValueError: ``min_length`` is negative or above ``max_length``, the pattern has an open bracket or no character
-            of the alphabet in one, or no word at all is wanted.
+        ValueError: ``min_length`` is negative or above ``max_length``, ``max_length`` is above 10,000, the pattern has
+            an open bracket or no character of the alphabet in one, or no word at all is wanted.
         UnknownCharacterError: ``prefix`` has a character that is not in the alphabet.
 
     Examples:
@@ -49,6 +51,9 @@ class Wanted:
     def __init__(
         self, vocabulary: Vocabulary, prefix: str = "", pattern: str = "*", min_length: int = 1, max_length: int = 64
     ) -> None:
+        prefix, pattern = unicodedata.normalize("NFC", prefix), unicodedata.normalize("NFC", pattern)
+        if max_length > MAX_LENGTH:
+            raise ValueError(f"max_length must be at most {MAX_LENGTH}, got {max_length}")
         if min_length < 0:
             raise ValueError(f"min_length must be at least 0, got {min_length}")
         if min_length > max_length:
@@ -68,6 +73,8 @@ class Wanted:
                 f"{vocabulary.alphabet!r}, got {' and '.join(given) or 'none'}"
             )
         self.forced, self.first = self._forced()
+        self._rows: list[list[int]] = self.next_state.tolist()  # the same, to be read one by one
+        self._ends: list[bool] = self.live[:, end].tolist()
 
     @property
     def max_length(self) -> int:
@@ -87,16 +94,14 @@ class Wanted:
 
     def accepts(self, word: str) -> bool:
         """Whether the word is wanted."""
-        state = 0
         try:
             tokens = [*self.vocabulary.encode(word), BOUNDARY]
         except UnknownCharacterError:
             return False
-        for length, token in enumerate(tokens, start=1):
-            state = int(self.next_state[state, token])
-            if length >= len(self.live) or not self.live[length, state]:
-                return False
-        return True
+        state = 0
+        for token in tokens:
+            state = self._rows[state][token]
+        return len(tokens) < len(self._ends) and self._ends[len(tokens)] and state == len(self._rows) - 2
 
 
 def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
@@ -109,7 +114,7 @@ def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
     characters = iter(pattern)
     for character in characters:
         if character == "*":
-            elements.append(None)
+            elements += [None] if elements[-1:] != [None] else []
         elif character == "?":
             elements.append(frozenset(range(1, len(vocabulary))))
         elif character == "[":
@@ -117,7 +122,7 @@ def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
         else:
             literal = next(characters, None) if character == "\\" else character
             if literal is None:
-                raise ValueError(f"pattern {pattern!r} ends with a backslash: expected a character after it")
+                raise ValueError(f"pattern must have a character after its last backslash, got {pattern!r}")
             elements.append(frozenset(vocabulary.encode(literal)))
     return elements
 
@@ -130,7 +135,7 @@ def parse_set(characters: Iterator[str], pattern: str, vocabulary: Vocabulary) -
             break
         content.append(character)
     else:
-        raise ValueError(f"pattern {pattern!r} has a [ without its ]: expected a set such as [aeiou]")
+        raise ValueError(f"pattern must have a ] for its [, as in [aeiou], got {pattern!r}")
     negated = content[0] in "!^" and len(content) > 1
     ranges = re.findall(r"(.)-(.)|(.)", "".join(content[negated:]), flags=re.DOTALL)
     named = {
@@ -141,8 +146,8 @@ def parse_set(characters: Iterator[str], pattern: str, vocabulary: Vocabulary) -
     tokens = {token for token, character in enumerate(vocabulary.alphabet, start=1) if (character in named) != negated}
     if not tokens:
         raise ValueError(
-            f"pattern {pattern!r} has the set [{''.join(content)}] without a character of the alphabet: "
-            f"expected some of {vocabulary.alphabet!r}"
+            f"pattern must have characters of the alphabet {vocabulary.alphabet!r} in its sets, "
+            f"got [{''.join(content)}] in {pattern!r}"
         )
     return frozenset(tokens)
 
@@ -187,9 +192,7 @@ def automaton(patterns: Sequence[Sequence[Element]], vocab_size: int) -> Tensor:
                 continue
             if following not in numbers:
                 if len(states) == MAX_STATES:
-                    raise ValueError(
-                        f"the pattern is too complex: expected at most {MAX_STATES} states of its automaton"
-                    )
+                    raise ValueError(f"pattern must be simpler: its automaton has more than {MAX_STATES} states")
                 numbers[following] = len(states)
                 states.append(following)
             row.append(numbers[following])

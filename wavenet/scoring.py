@@ -122,32 +122,48 @@ def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[C
     return characters
 
 
-class Ranks:
-    """Estimates how many words are more probable than a given one.
+class Rank(NamedTuple):
+    """The expected place of a word among all by probability, the most probable being 1, and its standard error.
 
-    A word w drawn from the model with probability p(w) stands for 1 / p(w) words, so the mean of that over draws, with
-    0 for those not more probable, is the rank that is looked for (importance sampling).
-
-    Args:
-        log_probs: Log-probabilities of words drawn from the model, at least one.
-
-    Examples:
-        >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)])  # of two words with 0.5 and 0.25
-        >>> ranks.of([log(0.3)])
-        [(1.0, 0.5)]
+    The error is ``None`` if the word is less probable than every draw: then its rank is above the one given.
     """
 
-    def __init__(self, log_probs: Sequence[float]) -> None:
+    rank: float
+    error: float | None
+
+
+class Ranks:
+    """Estimates the place of a word among all by probability, from words drawn from the model.
+
+    A drawn word w with probability p(w) stands for 1 / p(w) words, so the mean of that over all draws, with 0 for those
+    that are not more probable than a given word, is how many words are (importance sampling).
+
+    Args:
+        log_probs: Log-probabilities of the drawn words that count, at least one.
+        num_draws: How many draws there were, those that do not count included.
+
+    Examples:
+        >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)], num_draws=4)  # two words, of 0.5 and 0.25
+        >>> ranks.of([log(0.3), log(0.2)])
+        [Rank(rank=2.0, error=0.5), Rank(rank=4.0, error=None)]
+    """
+
+    def __init__(self, log_probs: Sequence[float], num_draws: int) -> None:
         ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
         self.negated = -ordered  # ascending, to search in
-        ones = (-ordered).exp()
-        zero = ones.new_zeros(1)
-        self.mean = torch.cat([zero, ones.cumsum(0)]) / len(ordered)  # (n + 1,), over the k most probable draws
-        self.square = torch.cat([zero, (ones**2).cumsum(0)]) / len(ordered)
+        words = (-ordered).exp()  # that each draw stands for
+        zero = words.new_zeros(1)
+        self.num_draws = num_draws
+        self.mean = torch.cat([zero, words.cumsum(0)]) / num_draws  # (n + 1,), over the k most probable draws
+        self.square = torch.cat([zero, (words**2).cumsum(0)]) / num_draws
 
-    def of(self, log_probs: Sequence[float]) -> list[tuple[float, float]]:
-        """For each log-probability, the expected number of words more probable than it, and its standard error."""
+    def of(self, log_probs: Sequence[float]) -> list[Rank]:
+        """The rank of words with these log-probabilities."""
         k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
         mean = self.mean[k]
-        variance = (self.square[k] - mean**2).clamp(min=0)
-        return list(zip(mean.tolist(), (variance / len(self.negated)).sqrt().tolist(), strict=True))
+        errors = ((self.square[k] - mean**2).clamp(min=0) / self.num_draws).sqrt()
+        known = (k < len(self.negated)).tolist()
+        return [
+            Rank(1 + rank, error if inside else None)
+            for rank, error, inside in zip(mean.tolist(), errors.tolist(), known, strict=True)
+        ]

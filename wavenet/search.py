@@ -48,7 +48,7 @@ def top(
     min_length: int = 1,
     max_length: int = 64,
     without: Iterable[str] = (),
-    max_beginnings: int = 1_000_000,
+    max_beginnings: int = 300_000,
 ) -> Ranking:
     """The most probable of the wanted words.
 
@@ -61,7 +61,7 @@ def top(
         num_words: How many words to find.
         prefix, pattern, min_length, max_length: Which words are wanted: see :class:`wavenet.patterns.Wanted`.
         without: Words that do not count.
-        max_beginnings: Beginnings of words after which the search is cut short.
+        max_beginnings: Beginnings of words after about which the search is cut short; each takes a few kilobytes.
 
     Returns:
         ``num_words`` words, or fewer if fewer are wanted.

@@ -113,6 +113,8 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
 State = list[list[Tensor]]
 """For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
+Of the exhibit that cannot step it holds the contexts (B, T), which are run whole at each step.
+
 All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
 """
 
@@ -123,6 +125,8 @@ def start(network: nn.Sequential, batch_size: int) -> State:
     The network must be in eval mode.
     """
     x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
+    if not steppable(network):
+        return [[x.repeat(batch_size, receptive_field(network))]]  # (B, T)
     state = []
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
@@ -151,6 +155,11 @@ def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
         >>> step(network, torch.tensor([0, 0]), state).shape
         torch.Size([2, 27])
     """
+    if not steppable(network):
+        contexts = torch.cat([state[0][0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
+        state[0] = [contexts]
+        logits: Tensor = network(contexts)  # (B, V)
+        return logits
     x, queues = tokens, iter(state)
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
