@@ -121,7 +121,7 @@ class WordSamples(Callback):
 
     Args:
         num_words: Words in the table.
-        num_draws: Words among which the share of new ones is counted.
+        num_draws: Draws among whose words the share of new ones is counted.
         seconds: The least time between two lines in the terminal.
         enabled: Whether anything is drawn.
 
@@ -143,7 +143,7 @@ class WordSamples(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        sampler = Sampler(model.network, model.vocabulary, max_draws=2 * self.num_draws)
+        sampler = Sampler(model.network, model.vocabulary, max_draws=self.num_draws)
         drawn = Words([], [])
         for batch in sampler.draw(self.num_draws, seed=0):
             drawn = Words(drawn.words + batch.words, drawn.log_probs + batch.log_probs)
