@@ -5,6 +5,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
 
 from wavenet.callbacks import FinalValidation, TrainingScalars, WordSamples, escaped, samples_table, update_ratio
 from wavenet.data import WordsDataModule
@@ -89,11 +90,13 @@ def test_wrong_values_are_refused_on_construction(options: dict[str, int], messa
 
 
 def test_samples_show_words_at_most_once_in_a_while(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fit(words_file, StepProgress(), WordSamples(num_words=3, num_draws=10, seconds=60))
-    err = capsys.readouterr().err
-    assert err.count("words: ") == 1
-    fit(words_file, StepProgress(), FinalValidation(), WordSamples(num_words=3, num_draws=10, seconds=0))
-    assert capsys.readouterr().err.count("words: ") == 2
+    for seconds, expected in ((60, 1), (0, 2)):
+        progress = StepProgress()
+        progress._console = Console(stderr=True, force_terminal=True, width=120)
+        fit(words_file, progress, FinalValidation(), WordSamples(num_words=3, num_draws=10, seconds=seconds))
+        assert capsys.readouterr().err.count("words: ") == expected
+    fit(words_file, StepProgress(), WordSamples(num_words=3, num_draws=10))
+    assert "words: " not in capsys.readouterr().err  # it is no terminal
 
 
 def test_the_table_of_samples_is_markdown_whatever_the_words() -> None:

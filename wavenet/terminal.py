@@ -14,7 +14,7 @@ from wavenet.data import WordsDataModule
 from wavenet.module import LanguageModel
 from wavenet.networks import eval_mode
 
-NUM_LINES = 30
+NUM_LINES = 20
 
 
 class LayerTable(Callback):
@@ -48,7 +48,7 @@ def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
 class StepProgress(ProgressBar):
     """Progress in steps, with the latest losses and the speed: a bar in a terminal, elsewhere a line now and then.
 
-    It goes to stderr, so that stdout carries results alone. Without a terminal there are at most about thirty lines,
+    It goes to stderr, so that stdout carries results alone. Without a terminal there are at most about twenty lines,
     each after a validation.
     """
 
@@ -69,10 +69,9 @@ class StepProgress(ProgressBar):
         self._enabled = True
 
     def say(self, line: str) -> None:
-        """Prints a line, above the bar if there is one."""
-        if self._enabled:
-            console = self._console if self._progress is None else self._progress.console
-            console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        """Prints a line above the bar; without a terminal there is none, and nothing is said."""
+        if self._progress is not None:
+            self._progress.console.print(line, highlight=False, markup=False, emoji=False)
 
     def _start(self, description: str, total: float | None) -> None:
         if self._enabled and self._console.is_terminal:
@@ -110,7 +109,9 @@ class StepProgress(ProgressBar):
             self._progress.update(self._progress.task_ids[0], losses=status)
         elif trainer.global_step == total or trainer.global_step - self._line_step >= (total or 0) / NUM_LINES:
             self._line_step = trainer.global_step
-            self.say(f"step {trainer.global_step:,}" + (f" of {total:,}" if total else "") + f"  {status}")
+            if self._enabled:
+                step = f"step {trainer.global_step:,}" + (f" of {total:,}" if total else "")
+                self._console.print(f"{step}  {status}", highlight=False, soft_wrap=True)
 
     def _speed(self, trainer: L.Trainer) -> str:
         data = cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
