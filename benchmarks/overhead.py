@@ -44,7 +44,11 @@ def bare(model: LanguageModel, data: WordsDataModule, epochs: int, device: torch
         model.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings["learning_rate"], total_steps=epochs * len(batches), pct_start=0.15
+        optimizer,
+        settings["learning_rate"],
+        total_steps=epochs * len(batches),
+        pct_start=0.15,
+        anneal_strategy="linear",
     )
     for epoch in range(epochs):
         batches.sampler.set_epoch(epoch)

@@ -1,21 +1,27 @@
 import csv
+import re
+import time
+from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from wavenet.callbacks import FinalValidation, TrainingScalars, WordSamples, escaped, samples_table, update_ratio
+from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, samples_table, update_ratio
 from wavenet.data import WordsDataModule
 from wavenet.generation import Words
+from wavenet.health import NetworkHealth
 from wavenet.module import LanguageModel
 from wavenet.terminal import StepProgress
 
 
-def fit(words_file: Path, *callbacks: L.Callback, **kwargs: object) -> L.Trainer:
-    data = WordsDataModule(str(words_file), batching="windows", batch_size=64)
+def fit(words_file: Path, *callbacks: L.Callback, batch_size: int = 64, **kwargs: object) -> L.Trainer:
+    data = WordsDataModule(str(words_file), batching="windows", batch_size=batch_size)
     model = LanguageModel(data.alphabet, embedding_dim=4, hidden_dim=8)
     settings = {"max_steps": 8, "val_check_interval": 5, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -100,15 +106,58 @@ def test_samples_show_words_at_most_once_in_a_while(words_file: Path, capsys: py
 
 
 def test_the_table_of_samples_is_markdown_whatever_the_words() -> None:
-    table = samples_table(Words(["a|b", "c"], [-1.0, -2.5]), ["new", "train"], 1)
-    assert table.splitlines() == ["| word | in | log-probability |", "| --- | --- | --- |", "| a\\|b | new | -1.00 |"]
-    assert escaped("*zoë*") == "\\*zoë\\*"
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    words = ["a|b", "*zoë*", "<script>", "&lt;b", "a_b_c", "[x](y)", "`q`", "1. z"]
+    table = samples_table(Words(words, [-1.0] * len(words)), ["new"] * len(words), len(words) - 1)
+    assert table.splitlines()[2] == "| a\\|b | new | -1.00 |"
+    shown = [unescape(cell) for cell in re.findall("<td>(.*?)</td>", markdown_to_safe_html(table))]
+    assert shown[::3] == words[:-1]
 
 
-def test_monitoring_does_not_change_the_training(words_file: Path) -> None:
-    weights = []
-    for callbacks in ([], [TrainingScalars(), WordSamples(num_draws=20)]):
+@pytest.mark.parametrize("monitor", [TrainingScalars, WordSamples, RunRecord, lambda: NetworkHealth(1)])
+def test_monitoring_does_not_change_the_training(
+    words_file: Path, tmp_path: Path, monitor: Callable[[], L.Callback]
+) -> None:
+    results = []
+    for callbacks in ([], [monitor()]):
         L.seed_everything(1, verbose=False)
-        trainer = fit(words_file, *callbacks, enable_progress_bar=False)
-        weights.append([value.clone() for value in trainer.lightning_module.parameters()])
-    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+        data = WordsDataModule(str(words_file), batch_size=16)
+        model = LanguageModel(data.alphabet, "gated", embedding_dim=4, hidden_dim=8, dropout=0.3)
+        logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
+        L.Trainer(
+            accelerator="cpu", max_epochs=3, log_every_n_steps=2, logger=logger, enable_checkpointing=False,
+            enable_model_summary=False, enable_progress_bar=False, num_sanity_val_steps=0, callbacks=callbacks,
+        ).fit(model, data)  # fmt: skip
+        results.append([*model.state_dict().values(), torch.get_rng_state()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("monitor", [TrainingScalars, WordSamples, RunRecord, NetworkHealth])
+def test_a_monitor_that_is_switched_off_writes_nothing(
+    words_file: Path, tmp_path: Path, monitor: Callable[..., L.Callback]
+) -> None:
+    sizes = []
+    for callbacks in ([], [monitor(enabled=False)]):
+        logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
+        fit(words_file, *callbacks, logger=logger, enable_progress_bar=False, max_steps=20, val_check_interval=4)
+        logger.finalize("success")
+        events = EventAccumulator(logger.log_dir)
+        events.Reload()
+        sizes.append(events.Tags())
+    assert sizes[0] == sizes[1]
+
+
+def test_seconds_a_step_leave_out_validations(words_file: Path, tmp_path: Path) -> None:
+    class Slow(L.Callback):
+        def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            time.sleep(0.3)
+
+    logger = CSVLogger(tmp_path)
+    fit(words_file, TrainingScalars(), Slow(), logger=logger, log_every_n_steps=3, val_check_interval=2)
+    with open(Path(logger.log_dir) / "metrics.csv", encoding="utf-8") as file:
+        seconds = [
+            float(row["train/seconds_per_step"]) for row in csv.DictReader(file) if row["train/seconds_per_step"]
+        ]
+    assert len(seconds) == 2
+    assert max(seconds) < 0.1

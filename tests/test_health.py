@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from tests.test_callbacks import fit
+from wavenet.callbacks import FinalValidation
 from wavenet.health import NetworkHealth, measure, recorded
 from wavenet.layers import Gate
 from wavenet.networks import gated, wavenet
@@ -47,3 +51,39 @@ def test_saturated_values_and_dead_units() -> None:
 def test_it_must_happen_now_and_then() -> None:
     with pytest.raises(ValueError, match="every_n_validations must be at least 1, got 0"):
         NetworkHealth(every_n_validations=0)
+
+
+class Recorder:
+    """Takes the place of a TensorBoard writer."""
+
+    def __init__(self) -> None:
+        self.histograms: dict[str, torch.Tensor] = {}
+        self.scalars: dict[str, float] = {}
+
+    def add_histogram(self, tag: str, values: torch.Tensor, step: int, bins: int) -> None:
+        self.histograms[tag] = values
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.scalars[tag] = value
+
+
+def test_what_is_written_is_that_of_the_fixed_batch_in_eval_mode(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr("wavenet.health.writers", lambda trainer: [recorder])
+    trainer = fit(words_file, FinalValidation(), NetworkHealth(1), enable_progress_bar=False)
+    model, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
+    windows = data.dataset("val")
+    contexts, targets = windows[torch.arange(len(windows))]
+    network = model.network.eval()
+    loss = nn.functional.cross_entropy(network(contexts), targets)
+    for name, parameter in network.named_parameters():
+        (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True)
+        torch.testing.assert_close(recorder.histograms[f"gradients/{name}"], gradient)
+        assert gradient.any()
+    tanh = network[:5](contexts)
+    torch.testing.assert_close(recorder.histograms["activations/4"], tanh.detach())
+    assert recorder.scalars["saturated/4"] == pytest.approx((tanh.abs() > 0.97).float().mean().item())
+    assert recorder.scalars["dead_units/4"] == pytest.approx((tanh.abs() > 0.97).all(0).all(0).float().mean().item())
+    assert torch.equal(recorder.histograms["running_mean/3"], network[3].running_mean)

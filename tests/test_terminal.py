@@ -1,6 +1,7 @@
 from io import StringIO
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from rich.console import Console
@@ -58,3 +59,57 @@ def test_the_layer_table_shows_the_shapes_of_the_notes() -> None:
         assert shape in text
     assert "76,579" in text
     assert len([line for line in text.splitlines() if line.startswith("│")]) == len(network) + 1
+
+
+@pytest.mark.parametrize(("accumulate", "last"), [(1, "step 15 of 15"), (2, "step 9 of 9")])
+def test_the_total_counts_the_last_partial_group_of_batches(
+    words_file: Path, capsys: pytest.CaptureFixture[str], accumulate: int, last: str
+) -> None:
+    data = {"accumulate_grad_batches": accumulate, "max_steps": -1, "max_epochs": 3}
+    fit(
+        words_file,
+        FinalValidation(),
+        StepProgress(),
+        val_check_interval=None,
+        check_val_every_n_epoch=1,
+        batch_size=80,
+        **data,
+    )
+    assert capsys.readouterr().err.splitlines()[-1].startswith(last)
+
+
+def test_without_an_end_lines_come_ever_further_apart(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = StepProgress()
+    progress._total_steps = lambda trainer: None  # type: ignore[method-assign]
+    fit(words_file, progress, max_steps=200, val_check_interval=1)
+    assert len(capsys.readouterr().err.splitlines()) < 30
+
+
+def test_speed_counts_what_was_trained_on_and_not_validations(
+    words_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(L.Callback):
+        """A second passes in each training batch, a hundred in each validation."""
+
+        now = 0.0
+
+        def on_train_batch_start(self, *args: object) -> None:
+            Clock.now += 1
+
+        def on_validation_start(self, *args: object) -> None:
+            Clock.now += 100
+
+    monkeypatch.setattr("wavenet.terminal.time.perf_counter", lambda: Clock.now)
+    fit(
+        words_file,
+        StepProgress(),
+        Clock(),
+        FinalValidation(),
+        max_steps=-1,
+        max_epochs=2,
+        val_check_interval=None,
+        check_val_every_n_epoch=1,
+        batch_size=80,
+    )
+    (speed,) = {line.split()[-2] for line in capsys.readouterr().err.splitlines()}
+    assert speed == "70"  # 349 windows in five batches

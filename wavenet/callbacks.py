@@ -41,10 +41,11 @@ class FinalValidation(Callback):
             trainer.should_stop = True  # the training loop validates before it stops early
 
 
-def checkpoints() -> list[Callback]:
+def checkpoints(validated: bool = True) -> list[Callback]:
     """Writes ``best.ckpt`` by validation loss, and ``last.ckpt`` once a minute and when a run is interrupted."""
+    best = ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False)
     return [
-        ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
+        *[best] * validated,
         ModelCheckpoint(
             filename="last",
             enable_version_counter=False,
@@ -57,9 +58,10 @@ def checkpoints() -> list[Callback]:
 class TrainingScalars(Callback):
     """Writes, every ``log_every_n_steps``, what tells whether training goes well.
 
-    The learning rate; seconds a step; the norm of the gradient; and for each weight matrix the size of its update
-    relative to its own, as the decimal logarithm of the ratio of their norms: about -3 is healthy, far
-    above is too fast, far below too slow. A chart shows the training and the validation loss together.
+    The learning rate; seconds a step, without validations; the norm of the gradient before clipping; and for each
+    weight matrix the size of its update relative to its own, as the decimal logarithm of the ratio of their norms:
+    about -3 is healthy, far above is too fast, far below too slow. A chart shows the training and the validation loss
+    together.
 
     Args:
         enabled: Whether anything is written.
@@ -71,16 +73,25 @@ class TrainingScalars(Callback):
         self.enabled = enabled
         self._before: dict[str, Tensor] = {}
         self._since = (0.0, 0)  # the time and the step of the last writing
+        self._paused: float | None = None  # when the last validation began
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for writer in writers(trainer):
+        for writer in writers(trainer) if self.enabled else []:
             writer.add_custom_scalars({"loss": {"train and validation": ["Multiline", ["train/loss", "val/loss"]]}})
-        self._since = (time.perf_counter(), trainer.global_step)
+        self._since, self._paused = (time.perf_counter(), trainer.global_step), None
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._paused = time.perf_counter()
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        if self._paused is not None:  # a validation, and what goes with it, is no part of a step
+            self._since = (self._since[0] + time.perf_counter() - self._paused, self._since[1])
+            self._paused = None
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if self.enabled and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             named = {name: value for name, value in pl_module.named_parameters() if value.grad is not None}
             self._before = {name: value.detach().clone() for name, value in named.items() if value.ndim == 2}
             gradients = [value.grad for value in named.values() if value.grad is not None]
@@ -140,7 +151,7 @@ class WordSamples(Callback):
         self._shown = float("-inf")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+        if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         sampler = Sampler(model.network, model.vocabulary, max_draws=self.num_draws)
@@ -172,7 +183,10 @@ def samples_table(drawn: Words, kinds: list[str], num_words: int) -> str:
 
 def escaped(text: str) -> str:
     """Text as it is, in Markdown."""
-    return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+-.!|" else character for character in text)
+    escapes = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {
+        character: f"\\{character}" for character in "\\`*_{}[]()#+-.!|"
+    }
+    return "".join(escapes.get(character, character) for character in text)
 
 
 class RunRecord(Callback):
@@ -190,7 +204,7 @@ class RunRecord(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         config = Path(trainer.log_dir or ".") / "config.yaml"
-        for writer in writers(trainer):
+        for writer in writers(trainer) if self.enabled else []:
             if config.is_file():
                 writer.add_text("configuration", indented(config.read_text(encoding="utf-8")))
             facts = (f"{name}: {value}" for name, value in data.facts.items())
@@ -201,7 +215,7 @@ class RunRecord(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         model = cast(LanguageModel, pl_module)
         labels = [".", *(f"U+{ord(c):04X}" if c.isspace() or c == "." else c for c in model.vocabulary.alphabet)]
-        for writer in writers(trainer):
+        for writer in writers(trainer) if self.enabled else []:
             if self.projector:
                 writer.add_embedding(
                     cast(nn.Embedding, model.network[0]).weight.detach().cpu(), labels, tag="characters"

@@ -147,7 +147,7 @@ class WaveNetCLI(LightningCLI):
             if config.enable_model_summary is not False and not quiet:
                 callbacks += [LayerTable()]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
-                callbacks += checkpoints()
+                callbacks += checkpoints(validated=config.limit_val_batches != 0)
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
                 if Path(experiment).name != experiment or not experiment:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import re
 import shutil
 import tempfile
 import unicodedata
@@ -20,6 +21,7 @@ DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 BUNDLED = "world_names.tsv"
+CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # what could garble a terminal or break a line
 TIMEOUT = 20  # seconds without an answer after which the network counts as absent
 
 
@@ -90,11 +92,13 @@ def parse_line(line: str, place: str) -> list[str]:
     """The fields of a line, the word first; it is empty on a blank line.
 
     Raises:
-        ValueError: The line has labels but no word, or a NUL character; ``place`` says where it stands.
+        ValueError: The line has labels but no word, or a control character; ``place`` says where it stands.
     """
     fields = [unicodedata.normalize("NFC", field.strip()) for field in line.split("\t")]
-    if "\0" in line:
-        raise ValueError(f"{place}: expected text, got a NUL character; save the file as UTF-8")
+    if control := CONTROL.search("".join(fields)):
+        raise ValueError(
+            f"{place}: expected text, got the control character U+{ord(control[0]):04X}; save the file as UTF-8"
+        )
     if not fields[0] and any(fields):
         raise ValueError(f"{place}: expected a word before the first tab, got none")
     return fields

@@ -20,6 +20,7 @@ from wavenet.sliding import run
 
 SATURATED = 0.97  # of a tanh, beyond which hardly any gradient passes
 BINS = 64
+NUM_EXAMPLES = 256  # words, or windows, in the fixed batch
 
 
 class Activations(NamedTuple):
@@ -53,13 +54,14 @@ class NetworkHealth(Callback):
         self._validations = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+        if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._validations += 1
         if self._validations % self.every_n_validations or not writers(trainer):
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        batch = next(iter(data.val_dataloader()))
+        dataset = data.dataset("val")
+        batch = dataset[torch.arange(min(len(dataset), NUM_EXAMPLES))]
         batch = type(batch)(*(part.to(model.device) for part in batch))
         with eval_mode(model.network), torch.enable_grad(), recorded(model.network) as activations:
             loss = F.cross_entropy(run(model.network, batch), batch.targets)

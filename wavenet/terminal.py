@@ -57,8 +57,10 @@ class StepProgress(ProgressBar):
         self._console = Console(stderr=True)
         self._enabled = True
         self._progress: Progress | None = None
-        self._begin = (0.0, 0)  # the time and step at which training began
+        self._seconds, self._examples = 0.0, 0  # of training, without validations
+        self._resumed = 0.0  # when training began, or went on after a validation
         self._line_step = 0
+        self._validated = False
 
     def disable(self) -> None:
         """Shows nothing; Lightning calls it on all processes but the first."""
@@ -88,10 +90,24 @@ class StepProgress(ProgressBar):
             self._progress = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin, self._line_step = (time.perf_counter(), trainer.global_step), trainer.global_step
+        self._line_step = trainer.global_step
+        self._seconds, self._examples, self._resumed = 0.0, 0, time.perf_counter()
         self._start("Training", self._total_steps(trainer))
 
-    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._seconds += time.perf_counter() - self._resumed
+        self._validated = True
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        if self._validated:
+            self._resumed, self._validated = time.perf_counter(), False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        data = cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        left = len(data.dataset("train")) - batch_idx * data.batch_size
+        self._examples += data.batch_size if data.replacement else min(data.batch_size, left)
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=trainer.global_step)
 
@@ -107,7 +123,9 @@ class StepProgress(ProgressBar):
         total = self._total_steps(trainer)
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], losses=status)
-        elif trainer.global_step == total or trainer.global_step - self._line_step >= (total or 0) / NUM_LINES:
+        elif trainer.global_step == total or trainer.global_step - self._line_step >= (
+            total / NUM_LINES if total else self._line_step / 4  # ever further apart, if no end is known
+        ):
             self._line_step = trainer.global_step
             if self._enabled:
                 step = f"step {trainer.global_step:,}" + (f" of {total:,}" if total else "")
@@ -115,9 +133,7 @@ class StepProgress(ProgressBar):
 
     def _speed(self, trainer: L.Trainer) -> str:
         data = cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        (then, step), now = self._begin, time.perf_counter()
-        steps = (trainer.global_step - step) * trainer.accumulate_grad_batches
-        return f"{steps * data.batch_size / (now - then):,.0f} {data.batching}/s"
+        return f"{self._examples / max(self._seconds, 1e-9):,.0f} {data.batching}/s"
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
@@ -137,6 +153,8 @@ class StepProgress(ProgressBar):
 
     @staticmethod
     def _total_steps(trainer: L.Trainer) -> int | None:
-        by_epochs = (trainer.max_epochs or -1) * trainer.num_training_batches // trainer.accumulate_grad_batches
+        if trainer.num_training_batches == float("inf"):
+            return trainer.max_steps if trainer.max_steps > 0 else None
+        by_epochs = (trainer.max_epochs or -1) * -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
         bounds = [int(steps) for steps in (trainer.max_steps, by_epochs) if 0 < steps < float("inf")]
         return min(bounds, default=None)
