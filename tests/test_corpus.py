@@ -41,7 +41,7 @@ def test_other_fields_are_labels(tmp_path: Path) -> None:
         (b"abc\nd\xe9f\n", "line 2, byte 2 is 0xe9"),
         (b"\xef\xbb\xbfabc\nd\xe9f\n", "line 2, byte 2 is 0xe9"),
         (b"\xef\xbb\xbfa\xe9\n", "line 1, byte 5 is 0xe9"),
-        (b"abc\nd\0f\n", "line 2: expected text, got the control character U+0000; save the file as UTF-8"),
+        (b"abc\nd\0f\n", "line 2: expected text, got the control character U.0000; save the file as UTF-8"),
         (b"abc\n\tlabel\n", "line 2: expected a word before the first tab"),
     ],
 )
