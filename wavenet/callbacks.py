@@ -150,15 +150,19 @@ class WordSamples(Callback):
         self.num_words, self.num_draws, self.seconds, self.enabled = num_words, num_draws, seconds, enabled
         self._shown = float("-inf")
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        data = cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        self._kind = novelty(data.split)
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        model = cast(LanguageModel, pl_module)
         sampler = Sampler(model.network, model.vocabulary, max_draws=self.num_draws)
         drawn = Words([], [])
         for batch in sampler.draw(self.num_draws, seed=0):
             drawn = Words(drawn.words + batch.words, drawn.log_probs + batch.log_probs)
-        kinds = [self._kind(data)(word) for word in drawn.words]
+        kinds = [self._kind(word) for word in drawn.words]
         step = trainer.global_step
         for writer in writers(trainer):
             writer.add_text("samples", samples_table(drawn, kinds, self.num_words), step)
@@ -167,11 +171,6 @@ class WordSamples(Callback):
         if isinstance(progress, StepProgress) and drawn.words and time.monotonic() - self._shown > self.seconds:
             self._shown = time.monotonic()
             progress.say(shorten(f"words: {', '.join(drawn.words[:8])}", width=80, placeholder=" ..."))
-
-    def _kind(self, data: WordsDataModule) -> Any:
-        if not hasattr(self, "_kinds"):
-            self._kinds = novelty(data.split)
-        return self._kinds
 
 
 def samples_table(drawn: Words, kinds: list[str], num_words: int) -> str:

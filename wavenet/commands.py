@@ -113,20 +113,21 @@ def run_score(options: Namespace) -> None:
     ranks = model.ranks(options.num_samples, options.seed)
     words = words_of(options.file) if options.file else (unicodedata.normalize("NFC", word) for word in options.words)
     console = Console(highlight=False) if options.output is None else Console(file=StringIO())
-    failed = []
+    num_failed, example = 0, ""
 
     def rows() -> Iterator[Row]:
+        nonlocal num_failed, example
         for row in scored(model, ranks, words, options.explain):
             if row["error"]:
-                failed.append(row["word"])
+                num_failed, example = num_failed + 1, example or row["word"]
             yield row
 
     columns = ["word", "log_prob", "bits_per_character", "rank", "rank_error", "error"]
     count = write(rows(), options.format, options.output, columns, total, text=lambda row: score_line(row, console))
     if not count:
         raise ValueError(f"{options.file} holds no words: expected one word per line")
-    if failed:
-        sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0]!r}\n")
+    if num_failed:
+        sys.stderr.write(f"{num_failed:,} of {count:,} words could not be scored, such as {example!r}\n")
         sys.exit(1)
 
 
