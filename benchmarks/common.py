@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from wavenet.data import WordsDataModule
+from wavenet.training.data import WordsDataModule
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -16,8 +16,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler says when it sta
 import torch
 from common import device_of, median_seconds, parser, show, words_data
 
-from wavenet.networks import wavenet
-from wavenet.sliding import run, slide, start, step
+from wavenet.network.build import wavenet
+from wavenet.network.sliding import run, slide, start, step
 
 WORDS, STEPS, BATCH = 256, 16, 64
 BLOCK_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)

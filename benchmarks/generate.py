@@ -7,8 +7,8 @@ import torch
 from common import device_of, median_seconds, parser, show, words_data
 from lecture import LectureLoop
 
-from wavenet.generation import sample
-from wavenet.networks import wavenet
+from wavenet.inference.sampling import sample
+from wavenet.network.build import wavenet
 
 STEPS = 3000
 SIZES = (1, 32, 256, 2048, 8192)

@@ -18,14 +18,14 @@ from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn import functional as F
 
-from wavenet.callbacks import FinalValidation, RunRecord, TrainingScalars, WordSamples, checkpoints
-from wavenet.cli import DEFAULT_CONFIG, NOT_APPLICABLE
-from wavenet.data import WordsDataModule
-from wavenet.health import NetworkHealth
-from wavenet.module import LanguageModel
-from wavenet.scoring import mean_loss
-from wavenet.sliding import run
-from wavenet.terminal import StepProgress
+from wavenet.inference.scoring import mean_loss
+from wavenet.network.sliding import run
+from wavenet.training.callbacks.health import NetworkHealth
+from wavenet.training.callbacks.monitoring import FinalValidation, RunRecord, TrainingScalars, WordSamples, checkpoints
+from wavenet.training.callbacks.progress import StepProgress
+from wavenet.training.cli import DEFAULT_CONFIG, NOT_APPLICABLE
+from wavenet.training.data import WordsDataModule
+from wavenet.training.module import LanguageModel
 
 
 def default_settings() -> dict:

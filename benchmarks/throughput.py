@@ -17,8 +17,8 @@ from lecture import LectureLoop
 from torch import nn
 from torch.nn import functional as F
 
-from wavenet.networks import wavenet
-from wavenet.sliding import PackedWords, Windows, run
+from wavenet.network.build import wavenet
+from wavenet.network.sliding import PackedWords, Windows, run
 
 BATCHES = 50
 

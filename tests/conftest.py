@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wavenet import corpus
-from wavenet.cli import main
+from wavenet.corpus import reading
+from wavenet.training.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = [
@@ -25,7 +25,7 @@ TINY = [
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in the tests reaches for the internet: the download's address is a closed port of this machine."""
-    monkeypatch.setattr(corpus, "NAMES_URL", "http://127.0.0.1:9/names.txt")
+    monkeypatch.setattr(reading, "NAMES_URL", "http://127.0.0.1:9/names.txt")
 
 
 @pytest.fixture(scope="session")

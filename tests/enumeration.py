@@ -5,8 +5,8 @@ from itertools import product
 import torch
 from torch import nn
 
-from wavenet.networks import wavenet
-from wavenet.vocabulary import Vocabulary
+from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.network.build import wavenet
 
 VOCABULARY = Vocabulary("ab")
 MAX_LENGTH = 4

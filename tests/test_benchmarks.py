@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from wavenet.networks import wavenet
+from wavenet.network.build import wavenet
 
 SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, run_cli
-from wavenet.checkpoint import read_checkpoint
+from wavenet.inference.checkpoint import read_checkpoint
 
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 LECTURE = {"context3": 12_097, "context8": 22_097, "hierarchical_bug": 22_397, "hierarchical": 22_397, "scaled": 76_579}

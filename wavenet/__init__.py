@@ -3,27 +3,27 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wavenet.vocabulary import Vocabulary
+from wavenet.corpus.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from wavenet.checkpoint import load
-    from wavenet.data import WordsDataModule
-    from wavenet.layers import BatchNorm1d, FlattenConsecutive
-    from wavenet.model import Model
-    from wavenet.module import LanguageModel
-    from wavenet.networks import mlp, receptive_field, wavenet
+    from wavenet.inference.checkpoint import load
+    from wavenet.inference.model import Model
+    from wavenet.network.build import mlp, receptive_field, wavenet
+    from wavenet.network.layers import BatchNorm1d, FlattenConsecutive
+    from wavenet.training.data import WordsDataModule
+    from wavenet.training.module import LanguageModel
 
 __version__ = "0.1.0"
 _HOMES = {
-    "BatchNorm1d": "layers",
-    "FlattenConsecutive": "layers",
-    "LanguageModel": "module",
-    "Model": "model",
-    "WordsDataModule": "data",
-    "load": "checkpoint",
-    "mlp": "networks",
-    "receptive_field": "networks",
-    "wavenet": "networks",
+    "BatchNorm1d": "network.layers",
+    "FlattenConsecutive": "network.layers",
+    "LanguageModel": "training.module",
+    "Model": "inference.model",
+    "WordsDataModule": "training.data",
+    "load": "inference.checkpoint",
+    "mlp": "network.build",
+    "receptive_field": "network.build",
+    "wavenet": "network.build",
 }
 __all__ = [
     "BatchNorm1d",

@@ -1,0 +1,105 @@
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from wavenet.inference.checkpoint import CheckpointError, load, read_checkpoint
+from wavenet.training.module import LanguageModel
+
+
+class Trap:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_a_checkpoint_is_plain_data(tiny_run: Path) -> None:
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    assert checkpoint["hyper_parameters"]["alphabet"] == "abeilmorsv"
+    assert checkpoint["WordsDataModule"]["split_seed"] == 42
+    assert len(checkpoint["WordsDataModule"]["sha256"]) == 64
+    assert all(value.device.type == "cpu" for value in checkpoint["state_dict"].values())
+
+
+def test_missing_files_and_directories(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="checkpoint not found"):
+        read_checkpoint(tmp_path / "best.ckpt")
+    with pytest.raises(IsADirectoryError, match="got the directory"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.9, 0.999])
+def test_a_truncated_checkpoint(tiny_run: Path, tmp_path: Path, keep: float) -> None:
+    content = (tiny_run / "checkpoints" / "best.ckpt").read_bytes()
+    path = tmp_path / "cut.ckpt"
+    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(CheckpointError, match=r"cut\.ckpt"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"\x80\x04}.", pickle.dumps([1, 2]), bytes(range(256))])
+def test_what_is_not_a_checkpoint(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"other\.ckpt"):
+        read_checkpoint(path)
+
+
+def test_a_pickled_object_is_refused_and_not_executed(tmp_path: Path) -> None:
+    path, sprung = tmp_path / "evil.ckpt", tmp_path / "sprung"
+    torch.save({"state_dict": {}, "hyper_parameters": {"x": Trap(sprung)}}, path)
+    with pytest.raises(CheckpointError, match="not plain data; nothing in it was executed"):
+        read_checkpoint(path)
+    assert not sprung.exists()
+    torch.load(path, weights_only=False)
+    assert sprung.exists()  # the trap works
+
+
+def test_the_entries_it_must_have(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="expected the entries hyper_parameters"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_a_loaded_model_is_the_one_that_was_trained(tiny_run: Path) -> None:
+    path = tiny_run / "checkpoints" / "best.ckpt"
+    trained, model = LanguageModel.load_from_checkpoint(path).eval(), load(path)
+    contexts = torch.randint(len(model.vocabulary), (20, 8))
+    assert not model.network.training
+    assert torch.equal(model.network(contexts), trained(contexts))
+    assert model.vocabulary == trained.vocabulary
+    assert [len(words) for words in model.split] == [48, 6, 6]
+
+
+def test_weights_that_do_not_fit_the_settings(tiny_run: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    checkpoint["hyper_parameters"]["hidden_dim"] += 1
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="does not hold a whole model"):
+        load(tmp_path / "other.ckpt")
+
+
+def test_a_corpus_that_has_moved_or_changed(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    copy = tmp_path / "copy.txt"
+    shutil.copy(words_file, copy)
+    checkpoint["WordsDataModule"]["path"] = str(copy)
+    torch.save(checkpoint, path)
+    assert len(load(path).sample(3, novel=True, seed=1)) == 3
+    copy.write_text("emma\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has changed since the model was trained"):
+        load(path).sample(3, novel=True)
+    copy.unlink()
+    with pytest.raises(FileNotFoundError, match="words not found"):
+        load(path).sample(3, novel=True)
+    del checkpoint["WordsDataModule"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match="does not say which words"):
+        load(path).top(3, novel=True)

@@ -1,0 +1,179 @@
+import re
+from collections import Counter
+from math import log, sqrt
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.enumeration import MAX_LENGTH, VOCABULARY, all_words, normalised, small_network, word_probability
+from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.inference.sampling import Sampler, sample
+from wavenet.network.build import wavenet
+from wavenet.network.exhibits import wavenet_batch_norm_bug
+
+SHAPING = ("temperature", "top_k", "top_p")
+
+
+def expected_probabilities(network: nn.Sequential, options: dict[str, Any]) -> dict[str, float]:
+    """The exact distribution over words that the options ask for."""
+    shaping = {name: options[name] for name in SHAPING if name in options}
+    pattern = options.get("pattern", "*").replace("*", ".*").replace("?", ".").replace("[!", "[^")
+    return normalised(
+        {
+            word: word_probability(network, word, **shaping)
+            for word in all_words(min_length=options.get("min_length", 1))
+            if word.startswith(options.get("prefix", ""))
+            and re.fullmatch(pattern, word)
+            and word not in options.get("without", ())
+        }
+    )
+
+
+def assert_frequencies(counts: dict[Any, int], expected: dict[Any, float]) -> None:
+    """Pearson's chi-square test, at about four standard deviations."""
+    total = sum(counts.values())
+    assert set(counts) <= set(expected)
+    rare = {word for word, probability in expected.items() if probability * total < 5}
+    groups = [(counts[word], probability) for word, probability in expected.items() if word not in rare]
+    groups.append((sum(counts[word] for word in rare), sum(expected[word] for word in rare)))
+    chi_square = sum((count - p * total) ** 2 / (p * total) for count, p in groups if p > 0)
+    assert chi_square < len(groups) + 4 * sqrt(2 * len(groups))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 0.6},
+        {"temperature": 2.0},
+        {"top_k": 2},
+        {"top_p": 0.75},
+        {"temperature": 1.5, "top_k": 2, "top_p": 0.9},
+        {"prefix": "ab"},
+        {"pattern": "?b*"},
+        {"pattern": "*b[!b]"},
+        {"prefix": "a", "pattern": "*b", "min_length": 3},
+        {"min_length": 0},
+        {"without": ["a", "b", "ab", "aab"]},
+        {"without": ["b", "ba", "abb"], "pattern": "*b*", "temperature": 0.7},
+    ],
+    ids=str,
+)
+def test_frequencies_are_the_exact_probabilities(options: dict[str, Any]) -> None:
+    network = small_network()
+    words = sample(network, VOCABULARY, 6_000, seed=3, max_length=MAX_LENGTH, **options)
+    assert len(words) == 6_000
+    assert_frequencies(Counter(words), expected_probabilities(network, options))
+
+
+@pytest.mark.parametrize("options", [{}, {"pattern": "*b*", "temperature": 0.5}, {"without": ["a", "bb"]}], ids=str)
+def test_draws_without_replacement_have_the_exact_probabilities(options: dict[str, Any]) -> None:
+    """Ordered pairs: the second word is drawn from what the first has left."""
+    network = small_network(1)
+    sampler = Sampler(network, VOCABULARY, unique=True, max_length=2, **options)
+    expected = expected_probabilities(network, options)
+    expected = normalised({word: p for word, p in expected.items() if len(word) <= 2})
+    pairs = {(a, b): p * q / (1 - p) for a, p in expected.items() for b, q in expected.items() if a != b}
+    assert sum(pairs.values()) == pytest.approx(1)
+    counts: Counter[tuple[str, ...]] = Counter()
+    for seed in range(400):
+        counts[tuple(word for batch in sampler.draw(2, seed) for word in batch.words)] += 1
+    assert_frequencies(counts, pairs)
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_the_same_seed_draws_the_same_words_whatever_the_batch_size(unique: bool) -> None:
+    torch.manual_seed(0)
+    network, vocabulary = wavenet(5), Vocabulary("abc.")
+    options: dict[str, Any] = {"unique": unique, "pattern": "*a*", "without": ["a", "ab"], "max_length": 20}
+    words = sample(network, vocabulary, 150, seed=1, **options)
+    assert len(words) == 150
+    for batch_size in (1, 7, 64, 10_000):
+        assert sample(network, vocabulary, 150, seed=1, batch_size=batch_size, **options) == words
+    assert sample(network, vocabulary, 100, seed=2, **options) != words[:100]
+    assert sample(network, vocabulary, 20) != sample(network, vocabulary, 20)
+
+
+def test_words_come_with_their_log_probability() -> None:
+    network = small_network()
+    sampler = Sampler(network, VOCABULARY, temperature=0.5, prefix="a", max_length=MAX_LENGTH)
+    for words, log_probs in sampler.draw(50, seed=0):
+        for word, log_prob in zip(words, log_probs, strict=True):
+            assert log_prob == pytest.approx(log(word_probability(network, word)), abs=1e-5)
+
+
+def test_unique_words_end_when_none_is_left() -> None:
+    sampler = Sampler(small_network(), VOCABULARY, unique=True, max_length=3, temperature=0.05, without=["ab"])
+    words = [word for batch in sampler.draw(100, seed=0) for word in batch.words]
+    assert sorted(words) == sorted(set(all_words(3)) - {"ab"})
+    assert sampler.exhausted
+    assert sampler.num_draws < 5_000  # the rarest of them has a probability below 1e-9
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.001, 1e-300])
+def test_unique_words_do_not_run_out_where_probabilities_underflow(temperature: float) -> None:
+    sampler = Sampler(small_network(), VOCABULARY, unique=True, pattern="??", temperature=temperature)
+    words = [word for batch in sampler.draw(9, seed=0) for word in batch.words]
+    assert sorted(words) == ["aa", "ab", "ba", "bb"]
+    assert sampler.exhausted
+
+
+def test_a_search_for_what_hardly_ever_comes_ends() -> None:
+    torch.manual_seed(0)
+    network, vocabulary = wavenet(27), Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    sampler = Sampler(network, vocabulary, pattern="*abcde*", max_draws=500, max_length=12)
+    assert sum(len(batch.words) for batch in sampler.draw(20, seed=0)) < 20
+    assert sampler.num_draws == 500
+    assert not sampler.exhausted
+
+
+def test_a_word_that_does_not_end_is_abandoned() -> None:
+    network = wavenet(3)
+    network[-1].bias.data[0] = -1e9
+    assert sample(network, VOCABULARY, 5, seed=1, max_length=6, max_draws=100) == []
+
+
+@pytest.mark.parametrize("num_words", [0, 1])
+def test_few_words_leave_the_network_and_the_global_seed_alone(num_words: int) -> None:
+    network = small_network().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random_state = torch.get_rng_state()
+    for seed in (1, None):
+        options: dict[str, Any] = {"unique": True, "without": ["a"], "batch_size": 1, "pattern": "*b*"}
+        assert len(sample(network, VOCABULARY, num_words, seed, **options)) == num_words
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_gradients_stay_on_between_batches() -> None:
+    for _ in Sampler(small_network(), VOCABULARY, batch_size=1).draw(2):
+        assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be above 0, got 0"),
+        ({"temperature": float("nan")}, "temperature must be above 0"),
+        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"top_p": 0.0}, r"top_p must be above 0 and at most 1, got 0\.0"),
+        ({"top_p": 1.1}, "top_p must be"),
+        ({"max_draws": 0}, "max_draws must be at least 1"),
+        ({"min_length": 3, "max_length": 2}, "min_length must be at most max_length 2, got 3"),
+        ({"seed": 10**20}, "seed must be a number of at most 64 bits, got 100000000000000000000"),
+        ({"num_words": -1}, "num_words must be at least 0, got -1"),
+    ],
+)
+def test_wrong_values(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample(wavenet(3), VOCABULARY, **{"num_words": 1, **options})
+
+
+def test_the_exhibit_samples_too() -> None:
+    words = sample(
+        wavenet_batch_norm_bug(3), VOCABULARY, 50, seed=1, unique=True, without=["a"], pattern="*b", max_length=9
+    )
+    assert len(set(words)) == 50

@@ -1,0 +1,89 @@
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, GatedResidual
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_flatten_joins_consecutive_steps_oldest_first(batch: int, groups: int, size: int, channels: int) -> None:
+    x = torch.arange(batch * groups * size * channels).reshape(batch, groups * size, channels)
+    y = FlattenConsecutive(size)(x)
+    assert y.shape == ((batch, groups, size * channels) if groups > 1 else (batch, size * channels))
+    expected = [torch.cat([x[:, g * size + i] for i in range(size)], dim=-1) for g in range(groups)]
+    assert torch.equal(y.reshape(batch, groups, -1), torch.stack(expected, dim=1))
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 3), (2, 0, 3)])
+def test_flatten_refuses_a_length_that_does_not_divide(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"multiple of 2 time steps, got {shape[1]}"):
+        FlattenConsecutive(2)(torch.zeros(shape))
+
+
+def test_flatten_refuses_other_inputs() -> None:
+    with pytest.raises(ValueError, match=r"\(B, T, C\), got \(2, 8\)"):
+        FlattenConsecutive(2)(torch.zeros(2, 8))
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        FlattenConsecutive(0)
+
+
+def test_flatten_shows_its_group_size() -> None:
+    assert repr(FlattenConsecutive(3)) == "FlattenConsecutive(3)"
+
+
+def test_batch_norm_takes_its_statistics_over_batch_and_time() -> None:
+    x = torch.randn(16, 4, 5) * 3 + 2
+    layer = BatchNorm1d(5, momentum=1.0)
+    y = layer(x)
+    assert y.shape == x.shape
+    torch.testing.assert_close(layer.running_mean, x.mean((0, 1)))
+    torch.testing.assert_close(layer.running_var, x.var((0, 1)))
+    torch.testing.assert_close(y.mean((0, 1)), torch.zeros(5), atol=1e-5, rtol=0)
+
+
+def test_batch_norm_is_torchs_on_flattened_time() -> None:
+    ours, theirs = BatchNorm1d(5), nn.BatchNorm1d(5)
+    x = torch.randn(16, 4, 5)
+    torch.testing.assert_close(ours(x).reshape(-1, 5), theirs(x.reshape(-1, 5)))
+    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("activation", ["gate", "gelu"])
+def test_gated_residual_adds_to_the_newest_step(
+    activation: Literal["gate", "gelu"], norm: Literal["batch", "layer"]
+) -> None:
+    layer = GatedResidual(12, 4, 3, activation, norm, dropout=0.5).eval()
+    x = torch.randn(6, 5, 12)
+    y = layer.norm(layer.linear(x))
+    added = y[..., :4].tanh() * y[..., 4:].sigmoid() if activation == "gate" else nn.functional.gelu(y)
+    torch.testing.assert_close(layer(x), x[..., -4:] + added)
+    assert f"activation={activation}, residual=True" in repr(layer)
+
+
+def test_gated_residual_without_a_step_as_wide_as_its_output_adds_nothing() -> None:
+    layer = GatedResidual(6, 4, 3).eval()
+    assert not layer.residual
+    x = torch.randn(6, 6)
+    y = layer.norm(layer.linear(x))
+    torch.testing.assert_close(layer(x), y[:, :4].tanh() * y[:, 4:].sigmoid())
+
+
+def test_gated_residual_refuses_a_width_that_is_no_number_of_steps() -> None:
+    with pytest.raises(ValueError, match="multiple of group_size 2, got 13"):
+        GatedResidual(13, 4, 2)
+
+
+def test_gated_residual_drops_out_what_it_adds_and_not_the_step() -> None:
+    torch.manual_seed(0)
+    layer = GatedResidual(200, 100, 2, dropout=0.5)
+    x = torch.randn(64, 200)
+    unchanged = (layer(x) == x[:, 100:]).float().mean().item()
+    assert 0.45 < unchanged < 0.55

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+
+from tests.conftest import WORDS
+from tests.network.test_packing import lecture_windows
+from wavenet.corpus.vocabulary import UnknownCharacterError
+from wavenet.training.data import WordsDataModule
+
+
+def module(words_file: Path, **kwargs: object) -> WordsDataModule:
+    return WordsDataModule(str(words_file), **kwargs)  # type: ignore[arg-type]
+
+
+def test_the_split_does_not_follow_the_training_seed(words_file: Path) -> None:
+    splits = []
+    for seed in (1, 2):
+        L.seed_everything(seed, verbose=False)
+        splits.append(module(words_file).split)
+    assert splits[0] == splits[1]
+    assert splits[0] != module(words_file, split_seed=7).split
+
+
+def test_the_training_order_follows_the_training_seed(words_file: Path) -> None:
+    def first_batch(seed: int) -> list[int]:
+        L.seed_everything(seed, verbose=False)
+        data = module(words_file)
+        data.setup("fit")
+        torch.rand(3)  # what is drawn in between does not matter
+        batch: list[int] = next(iter(data.train_dataloader()))[1].tolist()
+        return batch
+
+    assert first_batch(1) == first_batch(1) != first_batch(2)
+
+
+def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wavenet.training.data.EVAL_SIZE", 8 * 7)
+    data = module(words_file, batching="windows")
+    data.setup("fit")
+    windows = [
+        (context, target)
+        for contexts, targets in data.val_dataloader()
+        for context, target in zip(contexts.tolist(), targets.tolist(), strict=True)
+    ]
+    assert windows == lecture_windows(data.split.val, data.vocabulary, 8)
+    assert len(data.val_dataloader()) > 1
+
+
+def test_facts_and_alphabet_are_known_before_any_model(words_file: Path) -> None:
+    data = module(words_file)
+    assert data.alphabet == "".join(sorted(set("".join(WORDS))))
+    assert data.facts["words"] == {"train": 48, "val": 6, "test": 6}
+    assert data.facts["examples"]["val"] == sum(len(word) + 1 for word in data.split.val)
+    assert data.facts["also_in_train"] == {"val": 0, "test": 0}
+    assert len(data.facts["sha256"]) == 64
+
+
+def test_deduplicate_leaves_no_word_in_two_splits(tmp_path: Path) -> None:
+    path = tmp_path / "twice.txt"
+    path.write_text("\n".join(WORDS * 2), encoding="utf-8")
+    assert sum(module(path).facts["also_in_train"].values()) > 0
+    assert sum(module(path, deduplicate=True).facts["also_in_train"].values()) == 0
+    assert sum(module(path, deduplicate=True).facts["words"].values()) == len(WORDS)
+
+
+def test_the_default_corpus_is_the_bundled_one_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "world_names.tsv").write_text("".join(f"{word}\tx\n" for word in WORDS), encoding="utf-8")
+    monkeypatch.setattr("wavenet.corpus.reading.DATA_DIR", tmp_path)
+    facts = WordsDataModule().facts
+    assert facts["path"] == str(tmp_path / "world_names.tsv")
+    assert "could not be downloaded" in facts["note"]
+
+
+def test_a_path_that_the_user_gave_is_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="words not found"):
+        _ = module(tmp_path / "names.txt").corpus
+
+
+def test_a_character_outside_the_alphabet_is_found_at_setup(words_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownCharacterError, match="expected one of the 3 characters"):
+        module(words_file, alphabet="xyz").setup("fit")
+    other = tmp_path / "other.txt"
+    other.write_text("emma\nzoë\n", encoding="utf-8")
+    with pytest.raises(UnknownCharacterError, match=r"'m' \(U\+006D\) in 'emma'"):
+        module(words_file, alphabet="aeilorsv", predict_path=str(other)).setup("predict")
+
+
+@pytest.mark.parametrize(("batching", "eval_size"), [("words", 16 * 2), ("windows", 16 * 8 * 2)])
+def test_prediction_keeps_words_whole_and_in_order(
+    words_file: Path, batching: str, eval_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavenet.training.data.EVAL_SIZE", eval_size)
+    data = module(words_file, batching=batching)
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert len(batches) == 3
+    assert [int((batch.targets == 0).sum()) for batch in batches] == [2, 2, 2]
+    targets = [token for batch in batches for token in batch.targets.tolist()]
+    assert targets == [t for word in data.split.test for t in [*data.vocabulary.encode(word), 0]]
+
+
+def test_sizes_too_small_are_refused() -> None:
+    with pytest.raises(ValueError, match="block_size must be at least 1, got 0"):
+        WordsDataModule(block_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 2, for batch norm to have a variance, got 1"):
+        WordsDataModule(batch_size=1)
+
+
+def test_a_checkpoints_corpus_is_not_split_another_way(words_file: Path, tmp_path: Path) -> None:
+    recorded = module(words_file).state_dict()
+    module(words_file).load_state_dict(recorded)
+    with pytest.raises(ValueError, match=r"--data\.split_seed contradicts the checkpoint: expected 42, got 7"):
+        module(words_file, split_seed=7).load_state_dict(recorded)
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(WORDS[:30]), encoding="utf-8")
+    module(other, split_seed=7).load_state_dict(recorded)

@@ -1,0 +1,62 @@
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from wavenet.corpus.reading import Split
+from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.training.data import WordsDataModule
+from wavenet.training.module import LanguageModel
+from wavenet.training.report import best_checkpoint, collect_metrics, print_report, sort_samples, write_metrics
+
+
+def test_samples_are_sorted_by_where_they_stand() -> None:
+    split = Split(["emma", "ava"], ["mia"], ["ava", "zoe"])
+    assert sort_samples(["ava", "zoe", "mia", "quen", "emma", "quen"], split) == {
+        "in train": ["ava", "emma"],
+        "in validation or test": ["zoe", "mia"],
+        "new": ["quen", "quen"],
+    }
+
+
+def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: Path, words_file: Path) -> None:
+    path = tiny_run / "checkpoints" / "best.ckpt"
+    data = WordsDataModule(str(words_file))
+    torch.manual_seed(0)
+    model = LanguageModel(data.alphabet, network="gated", activation="gelu", embedding_dim=4, hidden_dim=8)
+    metrics = collect_metrics(model, data, path, steps=99, seconds=1.0, seed=1)
+    recorded = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["step"] == 12
+    assert metrics["last"]["step"] == metrics["steps"] == 99
+    assert metrics["val/loss"] == recorded["val/loss"] < metrics["last"]["val/loss"]
+    best = read_checkpoint(path)["state_dict"]
+    assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
+    console = Console(markup=False, emoji=False, record=True, width=100, file=StringIO())
+    print_report(metrics, {"new": ["quen", ":cat:", "[/b]"]}, tiny_run, None, console)
+    text = console.export_text()
+    assert "best checkpoint, step 12" in text
+    assert "last step, step 99" in text
+    assert "quen, :cat:, [/b]" in text
+    assert "tensorboard" not in text
+
+
+def test_the_last_checkpoint_stands_in_for_a_missing_best(tmp_path: Path) -> None:
+    assert best_checkpoint(tmp_path) is None
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("last.ckpt", "best.ckpt"):
+        (tmp_path / "checkpoints" / name).touch()
+        found = best_checkpoint(tmp_path)
+        assert found is not None
+        assert found.name == name
+
+
+def test_metrics_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_metrics({"name": "Zoë"}, path)
+    with pytest.raises(TypeError):
+        write_metrics({"x": object()}, path)
+    assert json.loads(path.read_text(encoding="utf-8")) == {"name": "Zoë"}
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]

@@ -1,0 +1,1 @@
+"""Words in files and in memory. Needs neither torch nor Lightning."""

@@ -1,0 +1,169 @@
+"""How likely words are: means over a split, log-probabilities of words and characters, ranks. Needs torch alone."""
+
+from collections.abc import Iterable, Sequence
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.network.build import eval_mode
+from wavenet.network.packing import WordDataset
+from wavenet.network.sliding import PackedWords, Windows, run
+
+CHUNK = 1024  # words at a time: what they need fits a usual cache
+NUM_ALTERNATIVES = 3
+TIE = 1e-4  # nats by which log-probabilities of one word may differ, computed in other batches
+
+
+def mean_loss(network: nn.Sequential, batches: Iterable[Windows | PackedWords], device: torch.device) -> float:
+    """The exact mean cross-entropy over all examples, in nats per token, in eval mode.
+
+    Args:
+        network: Built by :mod:`wavenet.network.build`.
+        batches: Windows or packed words; they may differ in size.
+        device: Where the network is.
+    """
+    total, count = 0.0, 0
+    with eval_mode(network):
+        for batch in batches:
+            here = type(batch)(*(part.to(device) for part in batch))
+            total += F.cross_entropy(run(network, here), here.targets, reduction="sum").item()
+            count += len(batch.targets)
+    return total / count
+
+
+def word_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log-probabilities of words, in nats: the sum over a word's characters and its closing boundary.
+
+    Args:
+        logits: (N, V), of every token of whole words, one word after the other.
+        targets: (N,), the tokens; each word ends with the boundary.
+
+    Returns:
+        (W,) log-probabilities, one per word.
+
+    Examples:
+        >>> logits = torch.zeros(3, 2)  # a coin for each of three tokens, in words of two and one
+        >>> word_log_probs(logits, torch.tensor([1, 0, 0]))
+        tensor([-1.3863, -0.6931])
+    """
+    log_probs = -F.cross_entropy(logits, targets, reduction="none")  # (N,)
+    ends = targets == BOUNDARY
+    word_index = ends.cumsum(0) - ends.long()  # (N,), the word that each token belongs to
+    return log_probs.new_zeros(int(ends.sum())).index_add_(0, word_index, log_probs)  # (W,)
+
+
+class Score(NamedTuple):
+    """A word, its log-probability in nats, and that in bits for each character and the word's end."""
+
+    word: str
+    log_prob: float
+    bits_per_character: float
+
+
+def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> list[Score]:
+    """Scores words: the log-probability of each, its end included.
+
+    Raises:
+        UnknownCharacterError: A character of a word is not in the vocabulary.
+
+    Examples:
+        >>> from wavenet.network.build import wavenet
+        >>> [(scored.word, round(scored.log_prob)) for scored in score(wavenet(3), Vocabulary("ab"), ["ab", ""])]
+        [('ab', -3), ('', -1)]
+    """
+    scores: list[Score] = []
+    for begin in range(0, len(words), CHUNK):
+        chunk = words[begin : begin + CHUNK]
+        log_probs = word_log_probs(*predictions(network, vocabulary, chunk)).tolist()
+        for word, log_prob in zip(chunk, log_probs, strict=True):
+            scores.append(Score(word, log_prob, -log_prob / log(2) / (len(word) + 1)))
+    return scores
+
+
+def predictions(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) and targets (N,) of all characters and ends of the words, one word after the other."""
+    packed = WordDataset(words, vocabulary)[torch.arange(len(words))]
+    device = next(network.parameters()).device
+    with eval_mode(network):
+        logits = run(network, PackedWords(*(part.to(device) for part in packed)))
+    return logits.cpu().double(), packed.targets
+
+
+class Character(NamedTuple):
+    """A character of a word, or ``None`` for its end; its probability; and the likeliest others with theirs."""
+
+    character: str | None
+    probability: float
+    alternatives: list[tuple[str | None, float]]
+
+
+def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[Character]:
+    """How likely each character of a word is after those before it, and which others are the likeliest.
+
+    Raises:
+        UnknownCharacterError: A character of the word is not in the vocabulary.
+
+    Examples:
+        >>> from wavenet.network.build import wavenet
+        >>> [character.character for character in explain(wavenet(3), Vocabulary("ab"), "ba")]
+        ['b', 'a', None]
+    """
+    logits, targets = predictions(network, vocabulary, [word])
+    probs = logits.softmax(dim=1)  # (N, V)
+    shown = (None, *vocabulary.alphabet)
+    characters = []
+    for row, target in zip(probs.tolist(), targets.tolist(), strict=True):
+        others = sorted(set(range(len(row))) - {target}, key=lambda token: -row[token])[:NUM_ALTERNATIVES]
+        characters.append(Character(shown[target], row[target], [(shown[token], row[token]) for token in others]))
+    return characters
+
+
+class Rank(NamedTuple):
+    """The expected place of a word among all by probability, the most probable being 1, and its standard error.
+
+    The error is ``None`` if the word is less probable than every draw: then its rank is above the one given.
+    """
+
+    rank: float
+    error: float | None
+
+
+class Ranks:
+    """Estimates the place of a word among all by probability, from words drawn from the model.
+
+    A drawn word w with probability p(w) stands for 1 / p(w) words, so the mean of that over all draws, with 0 for those
+    that are not more probable than a given word, is how many words are (importance sampling).
+
+    Args:
+        log_probs: Log-probabilities of the drawn words that count, at least one.
+        num_draws: How many draws there were, those that do not count included.
+
+    Examples:
+        >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)], num_draws=4)  # two words, of 0.5 and 0.25
+        >>> ranks.of([log(0.3), log(0.2)])
+        [Rank(rank=2.0, error=0.5), Rank(rank=4.0, error=None)]
+    """
+
+    def __init__(self, log_probs: Sequence[float], num_draws: int) -> None:
+        ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
+        self.negated = -ordered  # ascending, to search in
+        words = (-ordered).exp()  # that each draw stands for
+        zero = words.new_zeros(1)
+        self.num_draws = num_draws
+        self.mean = torch.cat([zero, words.cumsum(0)]) / num_draws  # (n + 1,), over the k most probable draws
+        self.square = torch.cat([zero, (words**2).cumsum(0)]) / num_draws
+
+    def of(self, log_probs: Sequence[float]) -> list[Rank]:
+        """The rank of words with these log-probabilities."""
+        k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
+        mean = self.mean[k]
+        errors = ((self.square[k] - mean**2).clamp(min=0) / self.num_draws).sqrt()
+        known = (k < len(self.negated)).tolist()
+        return [
+            Rank(1 + rank, error if inside else None)
+            for rank, error, inside in zip(mean.tolist(), errors.tolist(), known, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""How a network is trained. The only room that imports Lightning."""
