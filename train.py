@@ -1,6 +1,6 @@
 """Trains and evaluates a language model of words: ``python train.py fit``; ``python train.py --help`` says more."""
 
-from wavenet.training.cli import main
+from wavenet.commands.main import main
 
 if __name__ == "__main__":
     main()

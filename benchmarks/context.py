@@ -16,8 +16,10 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler says when it sta
 import torch
 from common import device_of, median_seconds, parser, show, words_data
 
-from wavenet.network.build import wavenet
-from wavenet.network.sliding import run, slide, start, step
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
+from wavenet.network.sliding import run, slide
+from wavenet.network.stepping import start, step
 
 WORDS, STEPS, BATCH = 256, 16, 64
 BLOCK_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -37,11 +39,11 @@ def forms(block_size: int, path: str | None = None, device: torch.device | None 
     device = device or torch.device("cpu")
     options = parser(None).parse_args([] if path is None else ["--path", path])
     words, windows = words_data(options, "words", WORDS), words_data(options, "windows", WORDS, block_size)
-    network = wavenet(len(words.vocabulary), block_size).eval().to(device)
-    packed = words.dataset("train")[torch.arange(WORDS)]
-    packed = type(packed)(*(part.to(device) for part in packed))
+    config = NetworkConfig(block_size, activation="tanh", residual=False)
+    network = build(config, len(words.vocabulary)).eval().to(device)
+    packed = words.dataset("train")[torch.arange(WORDS)].to(device)
     some = windows.dataset("train")[torch.arange(min(len(packed.targets), max(64, 2**17 // block_size)))]
-    some = type(some)(*(part.to(device) for part in some))
+    some = some.to(device)
     tokens = torch.zeros(BATCH, dtype=torch.long, device=device)
 
     def stepping() -> None:

@@ -8,7 +8,8 @@ from common import device_of, median_seconds, parser, show, words_data
 from lecture import LectureLoop
 
 from wavenet.inference.sampling import sample
-from wavenet.network.build import wavenet
+from wavenet.network.build import build
+from wavenet.network.config import lecture_hierarchical
 
 STEPS = 3000
 SIZES = (1, 32, 256, 2048, 8192)
@@ -24,7 +25,7 @@ def main() -> None:
     loop = LectureLoop(*everything[torch.arange(len(everything))], vocab_size=len(vocabulary))
     loop.train(STEPS)
     loop.eval()
-    network = wavenet(len(vocabulary)).eval()
+    network = build(lecture_hierarchical(), len(vocabulary)).eval()
     loop.copy_to(network)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # fastest for one context at a time

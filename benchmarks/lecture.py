@@ -154,7 +154,7 @@ class LectureLoop:
 
     @torch.no_grad()
     def copy_to(self, network: nn.Sequential) -> None:
-        """Gives the weights and running statistics to the same network, built by ``wavenet.network.build.wavenet``."""
+        """Gives the weights and running statistics to the same network, of ``wavenet.lecture_hierarchical()``."""
         own = [layer for layer in self.model.layers if not isinstance(layer, FlattenConsecutive | Tanh)]
         others = [layer for layer in network if list(layer.parameters())]
         for mine, theirs in zip(own, others, strict=True):

@@ -18,42 +18,32 @@ from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn import functional as F
 
-from wavenet.inference.scoring import mean_loss
 from wavenet.network.sliding import run
+from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
+from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.health import NetworkHealth
-from wavenet.training.callbacks.monitoring import FinalValidation, RunRecord, TrainingScalars, WordSamples, checkpoints
 from wavenet.training.callbacks.progress import StepProgress
-from wavenet.training.cli import DEFAULT_CONFIG, NOT_APPLICABLE
+from wavenet.training.callbacks.record import RunRecord
+from wavenet.training.callbacks.samples import WordSamples
+from wavenet.training.callbacks.scalars import TrainingScalars
+from wavenet.training.cli import NOT_APPLICABLE
 from wavenet.training.data import WordsDataModule
+from wavenet.training.loss import mean_loss
 from wavenet.training.module import LanguageModel
-
-
-def default_settings() -> dict:
-    """configs/default.yaml."""
-    import yaml
-
-    return yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+from wavenet.training.optimization import SCHEDULES, OptimizationConfig, make_optimizer
 
 
 def bare(model: LanguageModel, data: WordsDataModule, epochs: int, device: torch.device) -> None:
     """The loop that one would write by hand."""
     model.to(device).train()
     batches = data.train_dataloader()
-    settings = model.hparams
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        settings["learning_rate"],
-        total_steps=epochs * len(batches),
-        pct_start=0.15,
-        anneal_strategy="linear",
-    )
+    config = OptimizationConfig()
+    optimizer = make_optimizer(config, model.parameters())
+    schedule = SCHEDULES[config.schedule](optimizer, config.learning_rate, epochs * len(batches))
     for epoch in range(epochs):
         batches.sampler.set_epoch(epoch)
         for batch in batches:
-            here = type(batch)(*(part.to(device) for part in batch))
+            here = batch.to(device)
             loss = F.cross_entropy(run(model.network, here), here.targets)
             optimizer.zero_grad()
             loss.backward()
@@ -74,6 +64,7 @@ def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: s
             logger=TensorBoardLogger(runs, default_hp_metric=False),
             callbacks=[StepProgress(), Timer(), FinalValidation(), *monitors, *checkpoints()],
             enable_model_summary=False,
+            plugins=[WholeCheckpointIO()],
         )
         trainer.fit(model, data)
         trainer.save_checkpoint(f"{runs}/last.ckpt")
@@ -86,8 +77,8 @@ def main() -> None:
     options = options.parse_args()
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", message=message)
-    device, settings = device_of(options), default_settings()
-    data = words_data(options, "words", settings["data"]["batch_size"])
+    device = device_of(options)
+    data = words_data(options, "words", batch_size=256)
     default = (TrainingScalars, WordSamples, RunRecord)
     kinds: dict[str, tuple[type[Callback], ...] | None] = {
         "bare loop": None,
@@ -98,8 +89,8 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for repeat in range(options.repeats + 1):
         for name, monitors in kinds.items():
-            seed_everything(settings["seed_everything"], verbose=False)
-            model = LanguageModel(data.alphabet, **settings["model"])
+            seed_everything(1337, verbose=False)
+            model = LanguageModel(data.alphabet)
             if monitors is None:
                 work = lambda model=model: bare(model, data, options.epochs, device)  # noqa: E731
             else:

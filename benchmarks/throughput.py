@@ -17,8 +17,10 @@ from lecture import LectureLoop
 from torch import nn
 from torch.nn import functional as F
 
-from wavenet.network.build import wavenet
-from wavenet.network.sliding import PackedWords, Windows, run
+from wavenet.network.build import build
+from wavenet.network.config import lecture_hierarchical
+from wavenet.network.packing import Batch
+from wavenet.network.sliding import run
 
 BATCHES = 50
 
@@ -43,7 +45,7 @@ def flops_per_row(network: nn.Sequential) -> float:
     return sum(3 * 2 * layer.weight.numel() for layer in network if isinstance(layer, nn.Linear))
 
 
-def trainer(network: nn.Sequential, batches: list[Windows | PackedWords]):
+def trainer(network: nn.Sequential, batches: list[Batch]):
     """Trains on the batches."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
 
@@ -67,15 +69,12 @@ def main() -> None:
     everything, vocab_size = windows.dataset("train"), len(windows.vocabulary)
     loop = LectureLoop(*everything[torch.arange(len(everything))], vocab_size=vocab_size)
     taken = statistics.median(fastest_on_threads(lambda: loop.train(BATCHES * 10))[0] for _ in range(options.repeats))
-    baseline, per_window = 32 * BATCHES * 10 / taken, flops_per_window(wavenet(vocab_size), 8)
+    baseline, per_window = 32 * BATCHES * 10 / taken, flops_per_window(build(lecture_hierarchical(), vocab_size), 8)
     rows = [["the lecture's loop", "32 windows", f"{baseline:,.0f}", "1", f"{baseline * per_window / cpu_peak:.0%}"]]
     for batching, size in (("windows", 32), ("windows", 1024), ("words", 32), ("words", 256)):
         data = words_data(options, batching, size)
-        batches = [
-            type(batch)(*(part.to(device) for part in batch))
-            for batch in itertools.islice(data.train_dataloader(), BATCHES)
-        ]
-        network = wavenet(vocab_size).to(device)
+        batches = [batch.to(device) for batch in itertools.islice(data.train_dataloader(), BATCHES)]
+        network = build(lecture_hierarchical(), vocab_size).to(device)
         taken = median_seconds(trainer(network, batches), options.repeats, device)
         positions = sum(len(batch.targets) for batch in batches)
         if batching == "words":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wavenet.corpus import reading
-from wavenet.training.cli import main
+from wavenet.commands.main import main
+from wavenet.corpus import download
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = [
@@ -17,15 +17,15 @@ TINY = [
     "--trainer.val_check_interval=5",
     "--trainer.check_val_every_n_epoch=null",
     "--trainer.log_every_n_steps=4",
-    "--model.hidden_dim=8",
-    "--model.embedding_dim=4",
+    "--model.network.hidden_dim=8",
+    "--model.network.embedding_dim=4",
 ]
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in the tests reaches for the internet: the download's address is a closed port of this machine."""
-    monkeypatch.setattr(reading, "NAMES_URL", "http://127.0.0.1:9/names.txt")
+    monkeypatch.setattr(download, "NAMES_URL", "http://127.0.0.1:9/names.txt")
 
 
 @pytest.fixture(scope="session")

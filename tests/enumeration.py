@@ -5,8 +5,8 @@ from itertools import product
 import torch
 from torch import nn
 
+from tests.networks import lecture
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.network.build import wavenet
 
 VOCABULARY = Vocabulary("ab")
 MAX_LENGTH = 4
@@ -15,7 +15,7 @@ MAX_LENGTH = 4
 def small_network(seed: int = 0) -> nn.Sequential:
     """A network of three tokens and four steps of context, far from uniform."""
     torch.manual_seed(seed)
-    network = wavenet(len(VOCABULARY), 4, 3, 8)
+    network = lecture(len(VOCABULARY), 4, 2, 3, 8)
     for _ in range(20):  # running statistics
         network(torch.randint(3, (64, 4)))
     nn.init.normal_(network[-1].weight, std=0.7)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from wavenet.network.build import wavenet
+from tests.networks import lecture
 
 SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 
@@ -24,7 +24,7 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         layer.training = True
     loop.train(30)
     assert loop.loss(contexts, targets) < first
-    network = wavenet(27).eval()
+    network = lecture(27).eval()
     loop.copy_to(network)
     with torch.no_grad():
         torch.testing.assert_close(network(contexts), loop.model(contexts), rtol=1e-4, atol=1e-4)

@@ -3,40 +3,52 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wavenet.corpus.vocabulary import Vocabulary
-
 if TYPE_CHECKING:
+    from wavenet.corpus.vocabulary import Vocabulary
     from wavenet.inference.checkpoint import load
-    from wavenet.inference.model import Model
-    from wavenet.network.build import mlp, receptive_field, wavenet
-    from wavenet.network.layers import BatchNorm1d, FlattenConsecutive
+    from wavenet.inference.model import TrainedModel
+    from wavenet.network.build import build
+    from wavenet.network.config import NetworkConfig, lecture_flat, lecture_hierarchical, lecture_logits_norm
+    from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, Residual, receptive_field
     from wavenet.training.data import WordsDataModule
     from wavenet.training.module import LanguageModel
+    from wavenet.training.optimization import OptimizationConfig
 
 __version__ = "0.1.0"
-_HOMES = {
-    "BatchNorm1d": "network.layers",
-    "FlattenConsecutive": "network.layers",
-    "LanguageModel": "training.module",
-    "Model": "inference.model",
-    "WordsDataModule": "training.data",
-    "load": "inference.checkpoint",
-    "mlp": "network.build",
-    "receptive_field": "network.build",
-    "wavenet": "network.build",
-}
 __all__ = [
     "BatchNorm1d",
     "FlattenConsecutive",
     "LanguageModel",
-    "Model",
+    "NetworkConfig",
+    "OptimizationConfig",
+    "Residual",
+    "TrainedModel",
     "Vocabulary",
     "WordsDataModule",
+    "build",
+    "lecture_flat",
+    "lecture_hierarchical",
+    "lecture_logits_norm",
     "load",
-    "mlp",
     "receptive_field",
-    "wavenet",
 ]
+_HOMES = {
+    "BatchNorm1d": "network.layers",
+    "FlattenConsecutive": "network.layers",
+    "LanguageModel": "training.module",
+    "NetworkConfig": "network.config",
+    "OptimizationConfig": "training.optimization",
+    "Residual": "network.layers",
+    "TrainedModel": "inference.model",
+    "Vocabulary": "corpus.vocabulary",
+    "WordsDataModule": "training.data",
+    "build": "network.build",
+    "lecture_flat": "network.config",
+    "lecture_hierarchical": "network.config",
+    "lecture_logits_norm": "network.config",
+    "load": "inference.checkpoint",
+    "receptive_field": "network.layers",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -44,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"wavenet.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

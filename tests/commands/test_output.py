@@ -44,5 +44,5 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     write(ROWS, "csv", str(path), ["word"], 2, text=str)
     assert path.read_text(encoding="utf-8") == 'word\n"a""b"\n"zoë,"\n'
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match="expected a file in an existing folder to write to"):
+    with pytest.raises(ValueError, match="output must be a file in an existing folder"):
         write(ROWS, "csv", str(tmp_path), ["word"], 2, text=str)

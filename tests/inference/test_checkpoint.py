@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from wavenet.inference.checkpoint import CheckpointError, load, read_checkpoint
+from tests.conftest import ROOT, run_cli
+from wavenet.inference.checkpoint import FORMAT, CheckpointError, TrainedOn, load, read_checkpoint
 from wavenet.training.module import LanguageModel
 
 
@@ -74,12 +75,12 @@ def test_a_loaded_model_is_the_one_that_was_trained(tiny_run: Path) -> None:
     assert not model.network.training
     assert torch.equal(model.network(contexts), trained(contexts))
     assert model.vocabulary == trained.vocabulary
-    assert [len(words) for words in model.split] == [48, 6, 6]
+    assert [len(part.words) for part in model.split] == [48, 6, 6]
 
 
 def test_weights_that_do_not_fit_the_settings(tiny_run: Path, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
-    checkpoint["hyper_parameters"]["hidden_dim"] += 1
+    checkpoint["hyper_parameters"]["network"]["hidden_dim"] += 1
     torch.save(checkpoint, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match="does not hold a whole model"):
         load(tmp_path / "other.ckpt")
@@ -103,3 +104,37 @@ def test_a_corpus_that_has_moved_or_changed(tiny_run: Path, words_file: Path, tm
     torch.save(checkpoint, path)
     with pytest.raises(ValueError, match="does not say which words"):
         load(path).top(3, novel=True)
+
+
+FROZEN = {  # log-probabilities of emilia, sobe and ava, from the version that wrote the file
+    "format_1.ckpt": [-13.8513, -11.874, -8.6569],
+    "format_2.ckpt": [-13.8327, -11.8323, -8.5522],
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_files_of_every_format_still_load(name: str) -> None:
+    model = load(ROOT / "tests" / "data" / name)
+    log_probs = [score.log_prob for score in model.score(["emilia", "sobe", "ava"])]
+    assert log_probs == pytest.approx(FROZEN[name], abs=1e-4)
+    assert isinstance(model.trained_on, TrainedOn)
+    assert model.trained_on.words == {"train": 48, "val": 6, "test": 6}
+    assert len(model.sample(3, seed=1)) == 3
+
+
+def test_a_file_of_format_1_trains_on_and_is_measured(words_file: Path, tmp_path: Path) -> None:
+    frozen = ["--ckpt_path", ROOT / "tests" / "data" / "format_1.ckpt", "--data.path", words_file]
+    assert run_cli("validate", *frozen) == 0
+    content = read_checkpoint(frozen[1])
+    model = LanguageModel(**content["hyper_parameters"])
+    model.load_state_dict(content["state_dict"])
+
+
+@pytest.mark.parametrize("found", [0, FORMAT + 1, "two", None, -1])
+def test_a_file_of_another_format_says_who_wrote_it(tiny_run: Path, tmp_path: Path, found: object) -> None:
+    content = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    torch.save({**content, "format": found, "wavenet_version": "9.9"}, tmp_path / "x.ckpt")
+    with pytest.raises(
+        CheckpointError, match=rf"has format {found}, .* 9\.9: .*reads formats 1 to {FORMAT}"
+    ):
+        load(tmp_path / "x.ckpt")

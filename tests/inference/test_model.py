@@ -7,15 +7,15 @@ from tests.conftest import WORDS
 from tests.enumeration import VOCABULARY, small_network
 from wavenet import load
 from wavenet.corpus.vocabulary import UnknownCharacterError
-from wavenet.inference.model import Model, build_network
+from wavenet.inference.model import TrainedModel
 
 
 @pytest.fixture
-def model(words_file: "object") -> Model:
-    return Model(small_network().train(), VOCABULARY)
+def model(words_file: "object") -> TrainedModel:
+    return TrainedModel(small_network().train(), VOCABULARY)
 
 
-def test_a_model_is_in_eval_mode_and_samples_scores_and_ranks(model: Model) -> None:
+def test_a_model_is_in_eval_mode_and_samples_scores_and_ranks(model: TrainedModel) -> None:
     assert not model.network.training
     words = model.sample(10, prefix="a", unique=True, max_length=4, seed=1)
     assert len(set(words)) == 10
@@ -27,7 +27,7 @@ def test_a_model_is_in_eval_mode_and_samples_scores_and_ranks(model: Model) -> N
         model.score(["ab", "abc"])
 
 
-def test_the_rank_of_the_top_words_is_their_place(model: Model) -> None:
+def test_the_rank_of_the_top_words_is_their_place(model: TrainedModel) -> None:
     best = model.top(12)
     for place, (rank, error) in enumerate(model.ranks(20_000, seed=0).of(best.log_probs), start=1):
         assert error is not None
@@ -44,8 +44,3 @@ def test_words_of_the_corpus_do_not_come(tiny_run: Path) -> None:
     others = trained.top(20, pattern="emil?a", novel=True, without=["emilla"]).words
     assert others
     assert not {"emilia", "emilla"} & set(others)
-
-
-def test_unknown_networks_are_refused() -> None:
-    with pytest.raises(ValueError, match="network must be one of wavenet, gated, wavenet_batch_norm_bug, got other"):
-        build_network(3, "other")  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavenet.corpus.vocabulary import UnknownCharacterError, Vocabulary
+from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.errors import ArgumentError
 from wavenet.inference.patterns import Wanted
 
 VOCABULARY = Vocabulary("ab-c")
@@ -36,7 +37,7 @@ def test_wanted_words_are_those_that_the_regular_expression_matches(
     try:
         wanted = Wanted(VOCABULARY, prefix, "".join(parts), min_length, max_length)
     except ValueError as error:
-        assert "no word can match" in str(error)
+        assert "pattern matches no word" in str(error)
         assert not expected
         return
     assert [word for word in WORDS if wanted.accepts(word)] == expected
@@ -56,9 +57,9 @@ def test_what_every_word_begins_with_is_forced() -> None:
         ({"pattern": "[ab"}, r"pattern must have a \] for its \["),
         ({"pattern": "a[xyz]"}, r"in its sets, got \[xyz\]"),
         ({"pattern": "a\\"}, "must have a character after its last backslash"),
-        ({"pattern": "??", "min_length": 3}, "no word can match: expected a word of 3 to 64 characters"),
+        ({"pattern": "??", "min_length": 3}, "pattern matches no word: expected a word of 3 to 64 characters"),
         ({"pattern": "b*", "prefix": "a"}, "got prefix 'a' and pattern 'b\\*'"),
-        ({"prefix": "aaa", "max_length": 2}, "no word can match"),
+        ({"prefix": "aaa", "max_length": 2}, "pattern matches no word"),
         ({"min_length": 5, "max_length": 4}, "min_length must be at most max_length 4, got 5"),
         ({"max_length": 10**12}, "max_length must be at most 10000, got 1000000000000"),
         ({"min_length": -1}, "min_length must be at least 0, got -1"),
@@ -72,7 +73,7 @@ def test_what_cannot_be_wanted(options: dict[str, object], message: str) -> None
 
 @pytest.mark.parametrize("options", [{"prefix": "ax"}, {"pattern": "ax*"}])
 def test_a_character_outside_the_alphabet(options: dict[str, str]) -> None:
-    with pytest.raises(UnknownCharacterError, match="unknown character 'x'"):
+    with pytest.raises(ArgumentError, match="unknown character 'x'"):
         Wanted(VOCABULARY, **options)  # type: ignore[arg-type]
 
 

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from tests.enumeration import MAX_LENGTH, VOCABULARY, all_words, normalised, small_network, word_probability
+from tests.networks import batch_norm_bug, lecture
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference.sampling import Sampler, sample
-from wavenet.network.build import wavenet
-from wavenet.network.exhibits import wavenet_batch_norm_bug
 
 SHAPING = ("temperature", "top_k", "top_p")
 
@@ -86,7 +85,7 @@ def test_draws_without_replacement_have_the_exact_probabilities(options: dict[st
 @pytest.mark.parametrize("unique", [False, True])
 def test_the_same_seed_draws_the_same_words_whatever_the_batch_size(unique: bool) -> None:
     torch.manual_seed(0)
-    network, vocabulary = wavenet(5), Vocabulary("abc.")
+    network, vocabulary = lecture(5), Vocabulary("abc.")
     options: dict[str, Any] = {"unique": unique, "pattern": "*a*", "without": ["a", "ab"], "max_length": 20}
     words = sample(network, vocabulary, 150, seed=1, **options)
     assert len(words) == 150
@@ -122,7 +121,7 @@ def test_unique_words_do_not_run_out_where_probabilities_underflow(temperature: 
 
 def test_a_search_for_what_hardly_ever_comes_ends() -> None:
     torch.manual_seed(0)
-    network, vocabulary = wavenet(27), Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    network, vocabulary = lecture(27), Vocabulary("abcdefghijklmnopqrstuvwxyz")
     sampler = Sampler(network, vocabulary, pattern="*abcde*", max_draws=500, max_length=12)
     assert sum(len(batch.words) for batch in sampler.draw(20, seed=0)) < 20
     assert sampler.num_draws == 500
@@ -130,7 +129,7 @@ def test_a_search_for_what_hardly_ever_comes_ends() -> None:
 
 
 def test_a_word_that_does_not_end_is_abandoned() -> None:
-    network = wavenet(3)
+    network = lecture(3)
     network[-1].bias.data[0] = -1e9
     assert sample(network, VOCABULARY, 5, seed=1, max_length=6, max_draws=100) == []
 
@@ -169,11 +168,9 @@ def test_gradients_stay_on_between_batches() -> None:
 )
 def test_wrong_values(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sample(wavenet(3), VOCABULARY, **{"num_words": 1, **options})
+        sample(lecture(3), VOCABULARY, **{"num_words": 1, **options})
 
 
 def test_the_exhibit_samples_too() -> None:
-    words = sample(
-        wavenet_batch_norm_bug(3), VOCABULARY, 50, seed=1, unique=True, without=["a"], pattern="*b", max_length=9
-    )
+    words = sample(batch_norm_bug(3), VOCABULARY, 50, seed=1, unique=True, without=["a"], pattern="*b", max_length=9)
     assert len(set(words)) == 50

@@ -5,12 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from tests.enumeration import all_words, small_network, step_probabilities, word_probability
+from tests.networks import lecture
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference import scoring
-from wavenet.inference.scoring import Ranks, explain, mean_loss, score, word_log_probs
-from wavenet.network.build import eval_mode, wavenet
-from wavenet.network.packing import WindowDataset
-from wavenet.network.sliding import Windows
+from wavenet.inference.scoring import Ranks, explain, score, word_log_probs
+from wavenet.network.packing import Windows
+from wavenet.network.sliding import eval_mode
+from wavenet.training.datasets import WindowDataset
+from wavenet.training.loss import mean_loss
 
 WORDS = ["ab", "ba", "a", "bbbb"]
 VOCABULARY = Vocabulary("ab")
@@ -19,7 +21,7 @@ VOCABULARY = Vocabulary("ab")
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_the_mean_is_over_tokens_whatever_the_batches(batch_size: int) -> None:
     torch.manual_seed(0)
-    network, windows = wavenet(3), WindowDataset(WORDS, VOCABULARY, 8)
+    network, windows = lecture(3), WindowDataset(WORDS, VOCABULARY, 8)
     contexts, targets = windows[torch.arange(len(windows))]
     batches = map(Windows, contexts.split(batch_size), targets.split(batch_size))
     loss = mean_loss(network, batches, torch.device("cpu"))
@@ -32,7 +34,7 @@ def test_log_probabilities_add_up_over_a_word_and_its_end() -> None:
     torch.manual_seed(0)
     windows = WindowDataset(WORDS, VOCABULARY, 8)
     contexts, targets = windows[torch.arange(len(windows))]
-    logits = wavenet(3).eval()(contexts)
+    logits = lecture(3).eval()(contexts)
     found = word_log_probs(logits, targets)
     each = logits.log_softmax(-1)[torch.arange(len(targets)), targets]
     expected = torch.stack([part.sum() for part in each.split([len(word) + 1 for word in WORDS])])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.enumeration import VOCABULARY, all_words, small_network, word_probability
+from tests.networks import lecture
 from wavenet.inference import search
 from wavenet.inference.search import top
-from wavenet.network.build import wavenet
 
 
 @pytest.fixture(autouse=True)
@@ -66,4 +66,4 @@ def test_searching_leaves_the_network_as_it_was() -> None:
 @pytest.mark.parametrize("name", ["num_words", "max_beginnings"])
 def test_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        top(wavenet(3), VOCABULARY, **{"num_words": 1, name: 0})
+        top(lecture(3), VOCABULARY, **{"num_words": 1, name: 0})

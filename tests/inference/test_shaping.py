@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.enumeration import VOCABULARY, all_words, small_network, step_probabilities, word_probability
-from wavenet.inference.shaping import Removed, Shaping, pick
+from wavenet.inference.excluded import Excluded
+from wavenet.inference.shaping import Shaping, pick
 
 
 @settings(deadline=None, max_examples=40)
@@ -16,7 +17,7 @@ from wavenet.inference.shaping import Removed, Shaping, pick
 )
 def test_what_is_left_is_the_probability_of_all_other_words(words: list[str], shaping: dict[str, float]) -> None:
     network = small_network()
-    removed = Removed(network, VOCABULARY, [(word, 0) for word in words], Shaping(**shaping))  # type: ignore[arg-type]
+    removed = Excluded(network, VOCABULARY, [(word, 0) for word in words], Shaping(**shaping))  # type: ignore[arg-type]
     expected = 1 - sum(word_probability(network, word, **shaping) for word in words)
     assert exp(removed.left([])) == pytest.approx(expected, abs=1e-6)
     beginning = words[-1][:2]
@@ -32,13 +33,13 @@ def test_what_is_left_is_the_probability_of_all_other_words(words: list[str], sh
 def test_all_words_up_to_a_length_and_the_rest_add_up_to_one() -> None:
     network = small_network()
     words = all_words(6, min_length=0)
-    removed = Removed(network, VOCABULARY, [(word, 0) for word in words], Shaping())
+    removed = Excluded(network, VOCABULARY, [(word, 0) for word in words], Shaping())
     assert exp(removed.left([])) + sum(word_probability(network, word) for word in words) == pytest.approx(1, abs=1e-6)
 
 
 def test_nothing_is_left_of_a_beginning_whose_every_continuation_is_removed() -> None:
     endings = [("a", 0), ("a", 1), ("aba", 0), ("aba", 1), ("aba", 2), ("ab", 0), ("ab", 2)]
-    removed = Removed(small_network(), VOCABULARY, endings, Shaping())
+    removed = Excluded(small_network(), VOCABULARY, endings, Shaping())
     assert removed.left(VOCABULARY.encode("a")) == -torch.inf
     assert removed.left([]) > -1
     assert removed.left(VOCABULARY.encode("bbb")) == 0
@@ -51,7 +52,7 @@ def test_little_is_left_exactly() -> None:
     words = all_words(5, min_length=0)
     probability = {word: word_probability(network, word, temperature=0.02) for word in words}
     likeliest = max(words, key=lambda word: probability[word])
-    left = exp(Removed(network, VOCABULARY, [(likeliest, 0)], shaping).left([]))
+    left = exp(Excluded(network, VOCABULARY, [(likeliest, 0)], shaping).left([]))
     rest = sum(p for word, p in probability.items() if word != likeliest)
     assert rest < 1e-3
     assert left == pytest.approx(rest, rel=1e-2)

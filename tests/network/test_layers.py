@@ -1,12 +1,17 @@
-from typing import Literal
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, GatedResidual
+from wavenet.network.layers import (
+    BatchNorm1d,
+    FlattenConsecutive,
+    Gate,
+    PerPositionBatchNorm1d,
+    Residual,
+    receptive_field,
+)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
@@ -55,35 +60,30 @@ def test_batch_norm_is_torchs_on_flattened_time() -> None:
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-@pytest.mark.parametrize("activation", ["gate", "gelu"])
-def test_gated_residual_adds_to_the_newest_step(
-    activation: Literal["gate", "gelu"], norm: Literal["batch", "layer"]
-) -> None:
-    layer = GatedResidual(12, 4, 3, activation, norm, dropout=0.5).eval()
-    x = torch.randn(6, 5, 12)
-    y = layer.norm(layer.linear(x))
-    added = y[..., :4].tanh() * y[..., 4:].sigmoid() if activation == "gate" else nn.functional.gelu(y)
-    torch.testing.assert_close(layer(x), x[..., -4:] + added)
-    assert f"activation={activation}, residual=True" in repr(layer)
+@pytest.mark.parametrize("shape", [(6, 12), (6, 5, 12)])
+def test_residual_adds_to_the_newest_step(shape: tuple[int, ...]) -> None:
+    layer = Residual(nn.Linear(12, 8), nn.LayerNorm(8), Gate()).eval()
+    x = torch.randn(shape)
+    y = layer[1](layer[0](x))
+    torch.testing.assert_close(layer(x), x[..., -4:] + y[..., :4].tanh() * y[..., 4:].sigmoid())
 
 
-def test_gated_residual_without_a_step_as_wide_as_its_output_adds_nothing() -> None:
-    layer = GatedResidual(6, 4, 3).eval()
-    assert not layer.residual
-    x = torch.randn(6, 6)
-    y = layer.norm(layer.linear(x))
-    torch.testing.assert_close(layer(x), y[:, :4].tanh() * y[:, 4:].sigmoid())
-
-
-def test_gated_residual_refuses_a_width_that_is_no_number_of_steps() -> None:
-    with pytest.raises(ValueError, match="multiple of group_size 2, got 13"):
-        GatedResidual(13, 4, 2)
-
-
-def test_gated_residual_drops_out_what_it_adds_and_not_the_step() -> None:
+def test_residual_drops_out_what_it_adds_and_not_the_step() -> None:
     torch.manual_seed(0)
-    layer = GatedResidual(200, 100, 2, dropout=0.5)
+    layer = Residual(nn.Linear(200, 100), nn.Dropout(0.5))
     x = torch.randn(64, 200)
     unchanged = (layer(x) == x[:, 100:]).float().mean().item()
     assert 0.45 < unchanged < 0.55
+
+
+def test_the_receptive_field_is_the_product_of_the_group_sizes() -> None:
+    assert receptive_field(nn.Sequential(FlattenConsecutive(2), nn.Tanh(), FlattenConsecutive(3))) == 6
+
+
+def test_each_position_keeps_its_own_statistics() -> None:
+    layer = PerPositionBatchNorm1d(5, num_steps=4, momentum=1.0)
+    x = torch.randn(64, 4, 5) + torch.arange(4)[:, None]
+    y = layer(x)
+    torch.testing.assert_close(layer.running_mean, x.mean(0))
+    torch.testing.assert_close(y.mean(0), torch.zeros(4, 5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer.eval()(x), y)

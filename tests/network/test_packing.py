@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.network.packing import BatchIndices, WindowDataset, WordDataset
+from wavenet.network.packing import PrefixTree
+from wavenet.training.datasets import BatchIndices, WindowDataset
 
 
 def lecture_windows(words: list[str], vocabulary: Vocabulary, block_size: int) -> list[tuple[list[int], int]]:
@@ -59,7 +60,7 @@ def test_drawing_with_replacement_repeats_and_fills_every_batch() -> None:
 def test_packed_words_are_the_words_between_boundaries(words: list[str], data: st.DataObject) -> None:
     vocabulary = Vocabulary("ab.é")
     index = data.draw(st.lists(st.integers(0, len(words) - 1), min_size=1))
-    batch = WordDataset(words, vocabulary)[torch.tensor(index)]
+    batch = PrefixTree(words, vocabulary)[torch.tensor(index)]
     chosen = [words[i] for i in index]
     beginnings = [""]  # of each row, read along the tree
     for token, previous in list(zip(batch.tokens.tolist(), batch.previous.tolist(), strict=True))[1:]:

@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.networks import batch_norm_bug, gated, lecture
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.network.build import gated, receptive_field, wavenet
-from wavenet.network.exhibits import wavenet_batch_norm_bug
-from wavenet.network.layers import BatchNorm1d
-from wavenet.network.packing import WindowDataset, WordDataset
-from wavenet.network.sliding import PackedWords, Windows, run, select, slide, start, step
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
+from wavenet.network.layers import BatchNorm1d, receptive_field
+from wavenet.network.packing import PackedWords, PrefixTree, Windows
+from wavenet.network.sliding import run, slide
+from wavenet.network.stepping import select, start, step
+from wavenet.training.datasets import WindowDataset
 
 ALPHABET = "abc.é"
 WORDS = st.lists(st.text(ALPHABET, min_size=1, max_size=20), min_size=1, max_size=5)
@@ -23,12 +26,18 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
     """Any network of the builders, fresh or with the statistics of a trained one, in float32 or float64."""
     torch.manual_seed(draw(st.integers(0, 10_000)))
     groups = draw(st.lists(st.integers(2, 4), min_size=1, max_size=4) | st.just([1]))
-    sizes = (len(ALPHABET) + 1, prod(groups), draw(st.integers(1, 6)), draw(st.integers(1, 8)), groups)
-    if draw(st.booleans()):
-        network = wavenet(*sizes, logits_norm=draw(st.booleans()))
-    else:
-        activation, norm = draw(st.sampled_from(["gate", "gelu"])), draw(st.sampled_from(["batch", "layer"]))
-        network = gated(*sizes, activation=activation, norm=norm, dropout=0.3)
+    config = NetworkConfig(
+        block_size=prod(groups),
+        group_size=tuple(groups),
+        embedding_dim=draw(st.integers(1, 6)),
+        hidden_dim=draw(st.integers(1, 8)),
+        activation=draw(st.sampled_from(["tanh", "gelu", "gate"])),
+        norm=draw(st.sampled_from(["batch", "layer"])),
+        residual=draw(st.booleans()),
+        dropout=draw(st.sampled_from([0.0, 0.3])),
+        logits_norm=draw(st.booleans()),
+    )
+    network = build(config, len(ALPHABET) + 1)
     if draw(st.booleans()):  # trained
         for _ in range(3):
             network(torch.randint(len(ALPHABET) + 1, (16, prod(groups))))
@@ -40,7 +49,7 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
 def batches(words: list[str], network: nn.Sequential) -> tuple[Windows, PackedWords]:
     vocabulary = Vocabulary(ALPHABET)
     windows = WindowDataset(words, vocabulary, receptive_field(network))
-    packed = WordDataset(words, vocabulary)
+    packed = PrefixTree(words, vocabulary)
     return windows[torch.arange(len(windows))], packed[torch.arange(len(packed))]
 
 
@@ -104,10 +113,10 @@ def test_no_prediction_sees_what_comes_later_or_lies_beyond_the_receptive_field(
     assert not seen[1 : max(1, at - receptive_field(network) + 1)].any()  # row 0 stands for all that is before the word
 
 
-@pytest.mark.parametrize("build", [wavenet, gated])
-def test_the_whole_receptive_field_is_seen(build: Callable[..., nn.Sequential]) -> None:
+@pytest.mark.parametrize("make", [lecture, gated])
+def test_the_whole_receptive_field_is_seen(make: Callable[..., nn.Sequential]) -> None:
     torch.manual_seed(0)
-    network = build(27, 12, group_size=(2, 3, 2)).eval()
+    network = make(27, 12, group_size=(2, 3, 2)).eval()
     embedded = network[0](torch.randint(27, (20,))).detach().requires_grad_()
     slide(nn.Sequential(nn.Identity(), *network[1:]), embedded, one_word(19))[19].sum().backward()
     assert embedded.grad is not None
@@ -117,10 +126,10 @@ def test_the_whole_receptive_field_is_seen(build: Callable[..., nn.Sequential]) 
 def test_in_train_mode_batch_norm_counts_each_beginning_of_a_word_once() -> None:
     """The one difference: the windowed form counts a pair as often as contexts and words contain it."""
     torch.manual_seed(0)
-    network = wavenet(4, 4, 2, 3, 2).double()
+    network = lecture(4, 4, 2, 2, 3).double()
     words = ["ab", "b", "b"]
     vocabulary = Vocabulary("abc")
-    windows, packed = WindowDataset(words, vocabulary, 4), WordDataset(words, vocabulary)
+    windows, packed = WindowDataset(words, vocabulary, 4), PrefixTree(words, vocabulary)
     embedding, linear = network[0], network[2]
     norms = [layer for layer in network if isinstance(layer, BatchNorm1d)]
     for norm in norms:
@@ -156,7 +165,7 @@ def test_in_train_mode_batch_norm_counts_each_beginning_of_a_word_once() -> None
 def test_sliding_trains_the_same_weights() -> None:
     """In eval mode the gradients agree as well as the logits."""
     torch.manual_seed(0)
-    network = wavenet(len(ALPHABET) + 1).double().eval()
+    network = lecture(len(ALPHABET) + 1).double().eval()
     gradients = []
     for batch in batches(["abc", "a.é", "bbbbbbbbbbbb"], network):
         network.zero_grad()
@@ -168,14 +177,14 @@ def test_sliding_trains_the_same_weights() -> None:
 
 def test_the_batch_norm_bug_runs_each_context_on_its_own() -> None:
     torch.manual_seed(0)
-    network = wavenet_batch_norm_bug(len(ALPHABET) + 1).eval()
+    network = batch_norm_bug(len(ALPHABET) + 1).eval()
     windows, packed = batches(["abc", "ab", "bbbbbbbbbbbb"], network)
     torch.testing.assert_close(run(network, packed), run(network, windows))
 
 
 def test_the_batch_norm_bug_steps_by_its_whole_context() -> None:
     torch.manual_seed(0)
-    network = wavenet_batch_norm_bug(len(ALPHABET) + 1).eval()
+    network = batch_norm_bug(len(ALPHABET) + 1).eval()
     windows, packed = batches(["abc", "abb", "bbbbbbbbbbbb"], network)
     torch.testing.assert_close(stepped(network, packed), run(network, windows))
     state = start(network, 2)
@@ -184,5 +193,5 @@ def test_the_batch_norm_bug_steps_by_its_whole_context() -> None:
 
 
 def test_the_batch_norm_bug_cannot_slide() -> None:
-    with pytest.raises(ValueError, match=r"runs on --data\.batching windows only"):
-        slide(wavenet_batch_norm_bug(27), torch.zeros(3, dtype=torch.long), one_word(2))
+    with pytest.raises(ValueError, match="not position-wise: it runs windowed only"):
+        slide(batch_norm_bug(27), torch.zeros(3, dtype=torch.long), one_word(2))

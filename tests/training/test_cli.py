@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, TINY, run_cli
+from wavenet.runs import command as called
 
 CliError = Callable[..., str]
 
@@ -40,44 +41,53 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message", "code"),
+    ("options", "message"),
     [
-        (["--model.block_size=12"], "group_size 2 does not make block_size 12", 1),
-        (["--model.group_size=[2, 3]"], "group_size [2, 3] does not make block_size 8", 1),
-        (["--model.hidden_dim=0"], "hidden_dim must be at least 1, got 0", 1),
-        (["--model.learning_rate=0"], "learning_rate must be above 0, got 0", 1),
-        (["--data.batch_size=1"], "batch_size must be at least 2, for batch norm to have a variance, got 1", 1),
-        (["--model.weight_decay=-1"], "weight_decay must be at least 0, got -1", 1),
-        (["--trainer.max_steps=0"], "--trainer.max_steps 0 trains nothing", 1),
-        (["--trainer.max_epochs=0"], "--trainer.max_epochs 0 trains nothing", 1),
-        (["--trainer.accumulate_grad_batches=0"], "--trainer.accumulate_grad_batches must be above 0, got 0", 1),
-        (["--trainer.log_every_n_steps=0"], "--trainer.log_every_n_steps must be above 0, got 0", 1),
-        (["--trainer.val_check_interval=0"], "--trainer.val_check_interval must be above 0, got 0", 1),
-        (["--trainer.overfit_batches=2"], "--trainer.overfit_batches is not supported", 1),
-        (["--trainer.logger=false"], "--trainer.logger false is not supported", 1),
-        (["--trainer.devices=2", "--trainer.accelerator=cpu"], "expected one device, got 2", 1),
-        (["--trainer.max_time=banana"], "banana", 1),
-        (["--experiment=../x"], "expected a name without slashes, got '../x'", 1),
-        (["--data.alphabet=ab"], "expected one of the 2 characters of the alphabet 'ab'", 1),
-        (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8", 2),
-        (["--model.optimizer=adam"], "model.optimizer", 2),
-        (["--trainer.max_steps=many"], "trainer.max_steps", 2),
-        (["--config=nowhere.yaml"], "nowhere.yaml", 2),
-        (["--ckpt_path=last"], "--ckpt_path last means a checkpoint of this process, which has none", 1),
-        (["--ckpt_path=best"], "--ckpt_path best means a checkpoint of this process, which has none", 1),
+        (["--model.network.block_size=12"], "--model.network.group_size 2 does not make block_size 12"),
+        (["--model.network.group_size=[2, 3]"], "--model.network.group_size (2, 3) does not make block_size 8"),
+        (["--model.network.hidden_dim=0"], "--model.network.hidden_dim must be at least 1, got 0"),
+        (["--model.optimization.learning_rate=0"], "--model.optimization.learning_rate must be above 0, got 0"),
+        (["--model.optimization.weight_decay=-1"], "--model.optimization.weight_decay must be at least 0, got -1"),
+        (["--data.batch_size=1"], "--data.batch_size must be at least 2, for batch norm to have a variance, got 1"),
+        (["--trainer.max_steps=0"], "--trainer.max_steps 0 trains nothing"),
+        (["--trainer.max_epochs=0"], "--trainer.max_epochs 0 trains nothing"),
+        (["--trainer.accumulate_grad_batches=0"], "--trainer.accumulate_grad_batches must be above 0, got 0"),
+        (["--trainer.log_every_n_steps=0"], "--trainer.log_every_n_steps must be above 0, got 0"),
+        (["--trainer.val_check_interval=0"], "--trainer.val_check_interval must be above 0, got 0"),
+        (["--trainer.overfit_batches=2"], "--trainer.overfit_batches is not supported"),
+        (["--trainer.logger=false"], "--trainer.logger false is not supported"),
+        (["--trainer.devices=2", "--trainer.accelerator=cpu"], "--trainer.devices must be 1, got 2"),
+        (["--experiment=../x"], "--experiment must be a name without slashes, got '../x'"),
+        (["--model.network.norm=batch_per_position"], "--data.batching must be windows for a norm"),
+        (["--samples.num_words=0"], "--samples.num_words must be at least 1, got 0"),
+        (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8"),
+        (["--model.optimization.optimizer=adam"], "model.optimization.optimizer"),
+        (["--trainer.max_steps=many"], "trainer.max_steps"),
+        (["--config=nowhere.yaml"], "nowhere.yaml"),
+        (["--ckpt_path=last"], "--ckpt_path last means a checkpoint of this process, which has none"),
+        (["--ckpt_path=best"], "--ckpt_path best means a checkpoint of this process, which has none"),
     ],
 )
-def test_wrong_options(
-    cli_error: CliError, words_file: Path, tmp_path: Path, options: list[str], message: str, code: int
-) -> None:
+def test_wrong_options(cli_error: CliError, words_file: Path, tmp_path: Path, options: list[str], message: str) -> None:
     arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY[:4], *options]
-    assert message in cli_error(*arguments, code=code)
-    assert not list(tmp_path.rglob("best.ckpt"))
+    assert message in cli_error(*arguments, code=2)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_where_there_is_none(cli_error: CliError, words_file: Path) -> None:
     assert "No supported gpu backend found" in cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--trainer.max_time=banana", "banana"), ("--data.alphabet=ab", "one of the 2 characters of the alphabet 'ab'")],
+)
+def test_what_goes_wrong_while_running(
+    cli_error: CliError, words_file: Path, tmp_path: Path, option: str, message: str
+) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY, option]
+    assert message in cli_error(*arguments, code=1)
 
 
 def test_an_unknown_key_in_a_config(cli_error: CliError, tmp_path: Path) -> None:
@@ -142,7 +152,7 @@ def test_an_interrupted_run_says_how_to_go_on(words_file: Path, tmp_path: Path, 
         "--trainer.default_root_dir",
         tmp_path,
     ]
-    command += ["--trainer.max_steps=-1", "--model.schedule=constant", "--trainer.val_check_interval=50"]
+    command += ["--trainer.max_steps=-1", "--model.optimization.schedule=constant", "--trainer.val_check_interval=50"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
         assert run.stderr.readline().startswith("step 50 ")
@@ -151,15 +161,15 @@ def test_an_interrupted_run_says_how_to_go_on(words_file: Path, tmp_path: Path, 
     assert run.returncode == code
     last = tmp_path / "default" / "version_0" / "checkpoints" / "last.ckpt"
     assert line.startswith("interrupted at step ")
-    assert line.endswith(f"continue with python train.py fit --ckpt_path {last}")
+    assert line.endswith(f"continue with {called('wavenet')} fit --ckpt_path {last}")
     assert last.is_file()
 
 
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
 def test_weights_are_never_random(cli_error: CliError, subcommand: str, tmp_path: Path) -> None:
-    assert "expected --ckpt_path FILE, got none" in cli_error(subcommand)
-    assert "which has none" in cli_error(subcommand, "--ckpt_path=best")
-    assert "which has none" in cli_error(subcommand, "--ckpt_path=last")
+    assert f"--ckpt_path must name a file: {subcommand} needs trained weights" in cli_error(subcommand, code=2)
+    assert "which has none" in cli_error(subcommand, "--ckpt_path=best", code=2)
+    assert "which has none" in cli_error(subcommand, "--ckpt_path=last", code=2)
     assert "checkpoint not found" in cli_error(subcommand, "--ckpt_path", tmp_path / "best.ckpt")
 
 
@@ -176,10 +186,13 @@ def test_files_that_are_no_checkpoint(cli_error: CliError, tiny_run: Path, tmp_p
 @pytest.mark.parametrize(
     ("entry", "key", "value"),
     [
-        ("hyper_parameters", "hidden_dim", 16),
-        ("hyper_parameters", "hidden_dim", "many"),
+        ("hyper_parameters", "alphabet", "abeilmorsvx"),
+        ("hyper_parameters", "alphabet", 5),
+        ("hyper_parameters", "network", {"hidden_dim": "many"}),
+        ("hyper_parameters", "network", {"hidden_dim": 16}),
         ("hyper_parameters", "network", "eval"),
-        ("hyper_parameters", "nonsense", 1),
+        ("hyper_parameters", "optimization", {"optimizer": "eval"}),
+        ("hyper_parameters", "network", {"nonsense": 1}),
         ("state_dict", "nonsense", torch.zeros(1)),
         ("WordsDataModule", "sha256", None),
     ],
@@ -208,7 +221,7 @@ def test_a_training_that_cannot_go_on(
 
 
 def test_max_time_ends_a_run(words_file: Path, tmp_path: Path) -> None:
-    options = ["--trainer.max_steps=-1", "--trainer.max_time=00:00:00:01", "--model.schedule=constant"]
+    options = ["--trainer.max_steps=-1", "--trainer.max_time=00:00:00:01", "--model.optimization.schedule=constant"]
     arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY[1:], *options]
     assert run_cli(*arguments) == 0
 
@@ -216,8 +229,11 @@ def test_max_time_ends_a_run(words_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--model.hidden_dim=128", "--model.hidden_dim contradicts the checkpoint: expected 8, got 128"),
-        ("--model.block_size=16", "--model.block_size contradicts the checkpoint: expected 8, got 16"),
+        (
+            "--model.network.hidden_dim=128",
+            "--model.network.hidden_dim contradicts the checkpoint: expected 8, got 128",
+        ),
+        ("--model.network.block_size=16", "--model.network.block_size contradicts the checkpoint: expected 8, got 16"),
         ("--data.split_seed=7", "--data.split_seed contradicts the checkpoint: expected 42, got 7"),
         ("--data.deduplicate=true", "--data.deduplicate contradicts the checkpoint: expected False, got True"),
         ("--data.alphabet=abc", "--data.alphabet contradicts the checkpoint"),
@@ -228,9 +244,8 @@ def test_options_that_contradict_the_checkpoint(
     cli_error: CliError, tiny_run: Path, tmp_path: Path, subcommand: str, option: str, message: str
 ) -> None:
     ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
-    assert message in cli_error(
-        subcommand, "--ckpt_path", ckpt_path, option, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=20"
-    )
+    options = [option, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=20"]
+    assert message in cli_error(subcommand, "--ckpt_path", ckpt_path, *options, code=2)
 
 
 def test_a_character_outside_the_alphabet_at_test_time(cli_error: CliError, tiny_run: Path, tmp_path: Path) -> None:
@@ -247,7 +262,7 @@ def test_a_corpus_that_changed_since(cli_error: CliError, words_file: Path, tmp_
     assert run_cli("fit", "--data.path", copy, "--trainer.default_root_dir", tmp_path, *TINY) == 0
     ckpt_path = tmp_path / "default" / "version_0" / "checkpoints" / "best.ckpt"
     copy.write_bytes(words_file.read_bytes() + b"ava\n")
-    assert "has changed since the checkpoint was written" in cli_error("test", "--ckpt_path", ckpt_path)
+    assert "has changed since the model was trained" in cli_error("test", "--ckpt_path", ckpt_path)
     copy.unlink()
     assert "words not found" in cli_error("test", "--ckpt_path", ckpt_path)
     assert run_cli("test", "--ckpt_path", ckpt_path, "--data.path", words_file) == 0
@@ -264,23 +279,23 @@ def test_an_evaluation_takes_the_checkpoints_settings_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
     for subcommand in ("validate", "test"):
-        assert run_cli(subcommand, "--ckpt_path", ckpt_path, "--model.hidden_dim=8") == 0
+        assert run_cli(subcommand, "--ckpt_path", ckpt_path, "--model.network.hidden_dim=8") == 0
         captured = capsys.readouterr()
         assert captured.err == ""
         assert "loss" in captured.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_predict_writes_words_and_log_probabilities(
-    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_writes_what_score_writes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
+    capsys.readouterr()
     assert run_cli("predict", "--ckpt_path", ckpt_path) == 0
     from_split = capsys.readouterr()
     assert from_split.err == ""
     assert len(from_split.out.splitlines()) == 6
     chosen = tmp_path / "chosen.txt"
-    chosen.write_text("".join(line.split("\t")[0] + "\n" for line in from_split.out.splitlines()), encoding="utf-8")
+    chosen.write_text("".join(line.split()[0] + "\n" for line in from_split.out.splitlines()), encoding="utf-8")
     assert run_cli("predict", "--ckpt_path", ckpt_path, "--data.predict_path", chosen) == 0
     assert capsys.readouterr().out == from_split.out
-    assert all(float(line.split("\t")[1]) < 0 for line in from_split.out.splitlines())
+    assert run_cli("score", "--ckpt_path", ckpt_path, "--file", chosen) == 0
+    assert capsys.readouterr().out == from_split.out

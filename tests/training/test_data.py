@@ -26,17 +26,17 @@ def test_the_split_does_not_follow_the_training_seed(words_file: Path) -> None:
 def test_the_training_order_follows_the_training_seed(words_file: Path) -> None:
     def first_batch(seed: int) -> list[int]:
         L.seed_everything(seed, verbose=False)
-        data = module(words_file)
+        data = module(words_file, batch_size=8)
         data.setup("fit")
         torch.rand(3)  # what is drawn in between does not matter
-        batch: list[int] = next(iter(data.train_dataloader()))[1].tolist()
+        batch: list[int] = next(iter(data.train_dataloader())).targets.tolist()
         return batch
 
     assert first_batch(1) == first_batch(1) != first_batch(2)
 
 
 def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavenet.training.data.EVAL_SIZE", 8 * 7)
+    monkeypatch.setattr("wavenet.training.data.CHUNK", 14)
     data = module(words_file, batching="windows")
     data.setup("fit")
     windows = [
@@ -44,33 +44,34 @@ def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytes
         for contexts, targets in data.val_dataloader()
         for context, target in zip(contexts.tolist(), targets.tolist(), strict=True)
     ]
-    assert windows == lecture_windows(data.split.val, data.vocabulary, 8)
+    assert windows == lecture_windows(data.split.val.words, data.vocabulary, 8)
     assert len(data.val_dataloader()) > 1
 
 
 def test_facts_and_alphabet_are_known_before_any_model(words_file: Path) -> None:
     data = module(words_file)
     assert data.alphabet == "".join(sorted(set("".join(WORDS))))
-    assert data.facts["words"] == {"train": 48, "val": 6, "test": 6}
-    assert data.facts["examples"]["val"] == sum(len(word) + 1 for word in data.split.val)
-    assert data.facts["also_in_train"] == {"val": 0, "test": 0}
-    assert len(data.facts["sha256"]) == 64
+    assert data.trained_on.words == {"train": 48, "val": 6, "test": 6}
+    assert data.trained_on.examples["val"] == sum(len(word) + 1 for word in data.split.val.words)
+    assert data.trained_on.also_in_train == {"val": 0, "test": 0}
+    assert len(data.trained_on.sha256) == 64
 
 
 def test_deduplicate_leaves_no_word_in_two_splits(tmp_path: Path) -> None:
     path = tmp_path / "twice.txt"
     path.write_text("\n".join(WORDS * 2), encoding="utf-8")
-    assert sum(module(path).facts["also_in_train"].values()) > 0
-    assert sum(module(path, deduplicate=True).facts["also_in_train"].values()) == 0
-    assert sum(module(path, deduplicate=True).facts["words"].values()) == len(WORDS)
+    assert sum(module(path).trained_on.also_in_train.values()) > 0
+    assert sum(module(path, deduplicate=True).trained_on.also_in_train.values()) == 0
+    assert sum(module(path, deduplicate=True).trained_on.words.values()) == len(WORDS)
 
 
 def test_the_default_corpus_is_the_bundled_one_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "world_names.tsv").write_text("".join(f"{word}\tx\n" for word in WORDS), encoding="utf-8")
-    monkeypatch.setattr("wavenet.corpus.reading.DATA_DIR", tmp_path)
-    facts = WordsDataModule().facts
-    assert facts["path"] == str(tmp_path / "world_names.tsv")
-    assert "could not be downloaded" in facts["note"]
+    monkeypatch.setattr("wavenet.corpus.download.DATA_DIR", tmp_path)
+    monkeypatch.setattr("wavenet.corpus.download.BUNDLED", tmp_path / "world_names.tsv")
+    found = WordsDataModule().trained_on
+    assert found.path == str(tmp_path / "world_names.tsv")
+    assert "could not be downloaded" in str(found.note)
 
 
 def test_a_path_that_the_user_gave_is_never_replaced(tmp_path: Path) -> None:
@@ -87,18 +88,18 @@ def test_a_character_outside_the_alphabet_is_found_at_setup(words_file: Path, tm
         module(words_file, alphabet="aeilorsv", predict_path=str(other)).setup("predict")
 
 
-@pytest.mark.parametrize(("batching", "eval_size"), [("words", 16 * 2), ("windows", 16 * 8 * 2)])
+@pytest.mark.parametrize("batching", ["words", "windows"])
 def test_prediction_keeps_words_whole_and_in_order(
-    words_file: Path, batching: str, eval_size: int, monkeypatch: pytest.MonkeyPatch
+    words_file: Path, batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavenet.training.data.EVAL_SIZE", eval_size)
+    monkeypatch.setattr("wavenet.training.data.CHUNK", 16 * 2)
     data = module(words_file, batching=batching)
     data.setup("predict")
     batches = list(data.predict_dataloader())
     assert len(batches) == 3
     assert [int((batch.targets == 0).sum()) for batch in batches] == [2, 2, 2]
     targets = [token for batch in batches for token in batch.targets.tolist()]
-    assert targets == [t for word in data.split.test for t in [*data.vocabulary.encode(word), 0]]
+    assert targets == [t for word in data.split.test.words for t in [*data.vocabulary.encode(word), 0]]
 
 
 def test_sizes_too_small_are_refused() -> None:
@@ -111,7 +112,7 @@ def test_sizes_too_small_are_refused() -> None:
 def test_a_checkpoints_corpus_is_not_split_another_way(words_file: Path, tmp_path: Path) -> None:
     recorded = module(words_file).state_dict()
     module(words_file).load_state_dict(recorded)
-    with pytest.raises(ValueError, match=r"--data\.split_seed contradicts the checkpoint: expected 42, got 7"):
+    with pytest.raises(ValueError, match=r"data\.split_seed contradicts the checkpoint: expected 42, got 7"):
         module(words_file, split_seed=7).load_state_dict(recorded)
     other = tmp_path / "other.txt"
     other.write_text("\n".join(WORDS[:30]), encoding="utf-8")

@@ -4,19 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.test_monitoring import fit
-from wavenet.network.build import gated, wavenet
+from tests.networks import gated, lecture
+from tests.training.test_callbacks import fit
+from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import Gate
+from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.health import NetworkHealth, measure, recorded
-from wavenet.training.callbacks.monitoring import FinalValidation
 
 
 @pytest.mark.parametrize(
     ("network", "names"),
     [
-        (wavenet(27), ["4", "8", "12"]),
-        (gated(27, 8), ["2.activation", "4.activation", "6.activation"]),
-        (gated(27, 8, activation="gelu"), ["2.activation", "4.activation", "6.activation"]),
+        (lecture(27), ["4", "8", "12"]),
+        (gated(27, 8), ["4", "6.2", "8.2"]),
+        (gated(27, 8, activation="gelu", hidden_dim=24), ["2.2", "4.2", "6.2"]),
     ],
 )
 def test_every_nonlinearity_is_recorded_and_no_hook_stays(network: nn.Sequential, names: list[str]) -> None:
@@ -24,18 +25,20 @@ def test_every_nonlinearity_is_recorded_and_no_hook_stays(network: nn.Sequential
     with recorded(network.eval()) as activations:
         network(x)
     assert list(activations) == names
-    assert torch.equal(activations["4" if names[0] == "4" else names[0]].values, _output_of(network, names[0], x))
+    assert torch.equal(activations[names[0]].values, _output_of(network, names[0], x))
     activations.clear()
     network(x)
     assert not activations
 
 
 def _output_of(network: nn.Sequential, name: str, x: torch.Tensor) -> torch.Tensor:
-    last = int(name.split(".")[0])
-    if "." not in name:
+    last, *inner = map(int, name.split("."))
+    if not inner:
         return network[: last + 1](x)
-    layer = network[last]
-    return layer.activation(layer.norm(layer.linear(network[:last](x))))
+    x = network[:last](x)
+    for layer in list(network[last])[: inner[0] + 1]:
+        x = layer(x)
+    return x
 
 
 def test_saturated_values_and_dead_units() -> None:
@@ -51,6 +54,9 @@ def test_saturated_values_and_dead_units() -> None:
 def test_it_must_happen_now_and_then() -> None:
     with pytest.raises(ValueError, match="every_n_validations must be at least 1, got 0"):
         NetworkHealth(every_n_validations=0)
+
+
+TANH = NetworkConfig(embedding_dim=4, hidden_dim=8, activation="tanh", residual=False)
 
 
 class Recorder:
@@ -72,7 +78,7 @@ def test_what_is_written_is_that_of_the_fixed_batch_in_eval_mode(
 ) -> None:
     recorder = Recorder()
     monkeypatch.setattr("wavenet.training.callbacks.health.writers", lambda trainer: [recorder])
-    trainer = fit(words_file, FinalValidation(), NetworkHealth(1), enable_progress_bar=False)
+    trainer = fit(words_file, FinalValidation(), NetworkHealth(1), enable_progress_bar=False, network=TANH)
     model, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
     windows = data.dataset("val")
     contexts, targets = windows[torch.arange(len(windows))]

@@ -1,20 +1,27 @@
 import pickle
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.conftest import run_cli
 from tests.inference.test_checkpoint import Trap
-from wavenet.inference.scoring import mean_loss
+from wavenet import load
+from wavenet.network.config import NetworkConfig
+from wavenet.network.layers import FlattenConsecutive, Residual
 from wavenet.training.data import WordsDataModule
+from wavenet.training.loss import mean_loss
 from wavenet.training.module import LanguageModel
+from wavenet.training.optimization import OptimizationConfig
 
-SIZES = {"embedding_dim": 4, "hidden_dim": 8}
+SMALL = NetworkConfig(embedding_dim=4, hidden_dim=8)
 
 
 def trainer(**kwargs: object) -> L.Trainer:
@@ -33,19 +40,21 @@ def data(words_file: Path) -> WordsDataModule:
 
 
 def test_the_hyper_parameters_are_plain_and_complete() -> None:
-    model = LanguageModel("abc", group_size=[2, 4], **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel("abc", NetworkConfig(group_size=(2, 4), embedding_dim=4, hidden_dim=8))
     again = LanguageModel(**dict(model.hparams))
     again.load_state_dict(model.state_dict())
     assert again.hparams == model.hparams
-    assert {type(value) for value in model.hparams.values()} <= {str, int, float, bool, list, type(None)}
+    assert again.config == model.config == NetworkConfig(group_size=(2, 4), embedding_dim=4, hidden_dim=8)
+    groups = (model.hparams["network"], model.hparams["optimization"])
+    assert {type(value) for group in groups for value in group.values()} <= {str, int, float, bool, tuple}
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
 def test_evaluation_is_one_exact_mean_over_tokens(
     data: WordsDataModule, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavenet.training.data.EVAL_SIZE", 8 * 7)  # batches of seven, the last one smaller
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    monkeypatch.setattr("wavenet.training.data.CHUNK", 14)  # batches of seven, the last one smaller
+    model = LanguageModel(data.alphabet, SMALL)
     runner = trainer()
     (metrics,) = getattr(runner, {"val": "validate", "test": "test"}[stage])(model, data, verbose=False)
     loss = mean_loss(model.network, data.eval_dataloader(stage), model.device)
@@ -66,7 +75,7 @@ def test_the_training_loss_is_logged_as_the_mean_of_each_block(
             blocks[self.global_step // 4].append(loss.item())
             return loss
 
-    model = Recorder(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = Recorder(data.alphabet, SMALL)
     logger = CSVLogger(tmp_path)
     trainer(logger=logger, log_every_n_steps=4, accumulate_grad_batches=accumulate).fit(model, data)
     logged = _read(logger)
@@ -81,7 +90,7 @@ def _read(logger: CSVLogger) -> list[float]:
 
 
 def rates(schedule: str, total: int) -> list[float]:
-    model = LanguageModel("abc", schedule=schedule, learning_rate=0.5, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel("abc", SMALL, {"schedule": schedule, "learning_rate": 0.5})
     model.trainer = trainer(max_steps=total)
     configured = model.configure_optimizers()
     if not isinstance(configured, dict):
@@ -110,7 +119,7 @@ def test_the_schedules() -> None:
     "bounds", [{"max_steps": 6}, {"max_steps": -1, "max_epochs": 2}, {"max_steps": 6, "max_epochs": 9}]
 )
 def test_the_schedule_ends_with_the_training(data: WordsDataModule, bounds: dict[str, int]) -> None:
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL)
     runner = trainer(**bounds)
     runner.fit(model, data)
     (config,) = runner.lr_scheduler_configs
@@ -118,33 +127,114 @@ def test_the_schedule_ends_with_the_training(data: WordsDataModule, bounds: dict
 
 
 def test_a_schedule_without_an_end_is_refused(data: WordsDataModule) -> None:
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL)
     with pytest.raises(ValueError, match="schedule one_cycle needs to know how many steps"):
         trainer(max_steps=-1, max_epochs=-1).fit(model, data)
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("arguments", "message"),
     [
-        {"network": "gated", "logits_norm": True},
-        {"dropout": 0.1},
-        {"activation": "gelu"},
-        {"network": "wavenet_batch_norm_bug", "norm": "layer"},
+        ({"network": {"hiden_dim": 3}}, "hiden_dim is no hyper-parameter of a network: expected one of block_size"),
+        ({"network": {"hidden_dim": "many"}}, "hidden_dim must be of type int, got 'many'"),
+        ({"network": "gated"}, "network must be a NetworkConfig or an nn.Sequential, got 'gated'"),
+        ({"network": None}, "network must be a NetworkConfig or an nn.Sequential, got None"),
+        ({"optimization": {"schedule": "cosine"}}, "schedule must be one of one_cycle, step, constant, got cosine"),
+        ({"optimization": {"optimizer": "adam"}}, "optimizer must be one of adamw, sgd, got adam"),
     ],
 )
-def test_options_of_another_network_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="has no "):
-        LanguageModel("abc", **options)  # type: ignore[arg-type]
+def test_wrong_settings(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LanguageModel("abc", **arguments)
+
+
+def test_the_defaults_are_those_of_the_command_line(words_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("fit", "--print_config") == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    model = LanguageModel("abc")
+    assert NetworkConfig.of(config["model"]["network"]) == model.config == NetworkConfig()
+    assert OptimizationConfig.of(config["model"]["optimization"]) == model.optimization
+    assert config["data"]["batch_size"] == WordsDataModule(str(words_file)).batch_size
+
+
+class Scale(nn.Module):
+    """A layer that this package does not know, position-wise as it must be."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+def own_network(vocab_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Embedding(vocab_size, 6),
+        FlattenConsecutive(2), nn.Linear(12, 8), Scale(8), nn.SiLU(),
+        FlattenConsecutive(3), Residual(nn.Linear(24, 8), nn.LayerNorm(8)),
+        nn.Linear(8, vocab_size),
+    )  # fmt: skip
+
+
+def test_a_network_of_the_users_own_trains_slides_steps_saves_and_loads(data: WordsDataModule, tmp_path: Path) -> None:
+    network = own_network(len(data.vocabulary))
+    model = LanguageModel(data.alphabet, network)
+    before = network[3].weight.detach().clone()
+    runner = trainer(max_steps=6)
+    runner.fit(model, data)
+    assert not torch.equal(network[3].weight, before)
+    runner.save_checkpoint(tmp_path / "own.ckpt")
+    with pytest.raises(ValueError, match=r"network must be given: .*own\.ckpt holds the weights of a network"):
+        load(tmp_path / "own.ckpt")
+    loaded = load(tmp_path / "own.ckpt", network=own_network(len(data.vocabulary)))
+    word = data.split.val.words[0]
+    tokens = [0] * 6 + [*data.vocabulary.encode(word), 0]
+    windows = torch.tensor([tokens[i : i + 6] for i in range(len(word) + 1)])
+    with torch.no_grad():
+        logits = network.eval()(windows)  # windowed
+    expected = -F.cross_entropy(logits, torch.tensor(tokens[6:]), reduction="sum").item()
+    (score,) = loaded.score([word])  # sliding
+    assert score.log_prob == pytest.approx(expected, abs=1e-4)
+    (drawn,) = loaded.draw(1, pattern=word, seed=1)  # stepping
+    assert drawn.words == [word]
+    assert drawn.log_probs[0] == pytest.approx(expected, abs=1e-4)
+    again = LanguageModel.load_from_checkpoint(tmp_path / "own.ckpt", network=own_network(len(data.vocabulary)))
+    assert torch.equal(again.network[3].weight, network[3].weight)
+
+
+class LooksBack(nn.Module):
+    """A layer that mixes time without saying so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x.roll(1, dims=-2) if x.ndim == 3 else x
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.Embedding(4, 3), nn.Flatten(), nn.Linear(24, 4)], "must have a FlattenConsecutive"),
+        ([nn.Embedding(4, 3), FlattenConsecutive(4), nn.Linear(13, 4)], r"must map token ids \(B, T\) to logits"),
+        ([nn.Embedding(4, 3), FlattenConsecutive(4), nn.Linear(12, 5)], r"must map \(B, T\) to \(B, 4\), got \(6, 5\)"),
+        (
+            [nn.Embedding(4, 3), LooksBack(), FlattenConsecutive(4), nn.Linear(12, 4)],
+            "must have position-wise layers beside FlattenConsecutive",
+        ),
+    ],
+)
+def test_networks_of_the_users_own_that_cannot_train_here(layers: list[nn.Module], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LanguageModel("abc", nn.Sequential(*layers))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_wrong_learning_rates(rate: float) -> None:
     with pytest.raises(ValueError, match="learning_rate must be above 0"):
-        LanguageModel("abc", learning_rate=rate)
+        LanguageModel("abc", optimization={"learning_rate": rate})
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(data: WordsDataModule) -> None:
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL)
     torch.nn.init.constant_(model.network[-1].bias, float("nan"))
     with pytest.raises(ValueError, match="val/loss is nan at step 0: training has diverged"):
         trainer().fit(model, data)
@@ -169,12 +259,12 @@ def test_load_from_checkpoint_executes_nothing(tmp_path: Path) -> None:
 
 
 def test_prediction_gives_the_log_probability_of_each_word(data: WordsDataModule) -> None:
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL)
     batches = trainer().predict(model, data)
     assert batches is not None
     log_probs = torch.cat(batches)  # type: ignore[arg-type]
-    assert len(log_probs) == len(data.split.test)
-    for word, log_prob in zip(data.split.test, log_probs, strict=True):
+    assert len(log_probs) == len(data.split.test.words)
+    for word, log_prob in zip(data.split.test.words, log_probs, strict=True):
         tokens = [0] * 8 + [*data.vocabulary.encode(word), 0]
         contexts = torch.tensor([tokens[i : i + 8] for i in range(len(word) + 1)])
         with torch.no_grad():
@@ -185,7 +275,7 @@ def test_prediction_gives_the_log_probability_of_each_word(data: WordsDataModule
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_it_trains_on_a_gpu(data: WordsDataModule) -> None:
-    model = LanguageModel(data.alphabet, **SIZES)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL)
     runner = trainer(accelerator="gpu", devices=1)
     runner.fit(model, data)
     assert runner.callback_metrics["val/loss"].isfinite()

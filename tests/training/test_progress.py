@@ -6,10 +6,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.training.test_monitoring import fit
-from wavenet.network.build import wavenet
-from wavenet.training.callbacks.monitoring import FinalValidation
-from wavenet.training.callbacks.progress import StepProgress, layer_table
+from tests.networks import lecture
+from tests.training.test_callbacks import fit
+from wavenet.training.callbacks.final_validation import FinalValidation
+from wavenet.training.callbacks.layer_table import layer_table
+from wavenet.training.callbacks.progress import StepProgress
 
 
 def test_progress_without_a_terminal_is_a_line_per_validation(
@@ -52,7 +53,7 @@ def test_disabled_progress_says_nothing(words_file: Path, capsys: pytest.Capture
 
 def test_the_layer_table_shows_the_shapes_of_the_notes() -> None:
     console = Console(width=100, record=True, file=StringIO())
-    network = wavenet(27)
+    network = lecture(27, 8)
     console.print(layer_table(network, torch.zeros(32, 8, dtype=torch.long)))
     text = console.export_text()
     for shape in ("(32, 8)", "(32, 8, 24)", "(32, 4, 48)", "(32, 4, 128)", "(32, 2, 256)", "(32, 256)", "(32, 27)"):

@@ -6,15 +6,17 @@ import pytest
 import torch
 from rich.console import Console
 
-from wavenet.corpus.reading import Split
+from wavenet.corpus.splitting import Part, Split
 from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.network.config import NetworkConfig
+from wavenet.runs import RunFolder
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
-from wavenet.training.report import best_checkpoint, collect_metrics, print_report, sort_samples, write_metrics
+from wavenet.training.report import collect_metrics, print_report, sort_samples, write_metrics
 
 
 def test_samples_are_sorted_by_where_they_stand() -> None:
-    split = Split(["emma", "ava"], ["mia"], ["ava", "zoe"])
+    split = Split(*(Part(words, [()] * len(words)) for words in (["emma", "ava"], ["mia"], ["ava", "zoe"])))
     assert sort_samples(["ava", "zoe", "mia", "quen", "emma", "quen"], split) == {
         "in train": ["ava", "emma"],
         "in validation or test": ["zoe", "mia"],
@@ -26,7 +28,7 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     path = tiny_run / "checkpoints" / "best.ckpt"
     data = WordsDataModule(str(words_file))
     torch.manual_seed(0)
-    model = LanguageModel(data.alphabet, network="gated", activation="gelu", embedding_dim=4, hidden_dim=8)
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
     metrics = collect_metrics(model, data, path, steps=99, seconds=1.0, seed=1)
     recorded = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["step"] == 12
@@ -35,7 +37,7 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     best = read_checkpoint(path)["state_dict"]
     assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
     console = Console(markup=False, emoji=False, record=True, width=100, file=StringIO())
-    print_report(metrics, {"new": ["quen", ":cat:", "[/b]"]}, tiny_run, None, console)
+    print_report(metrics, {"new": ["quen", ":cat:", "[/b]"]}, RunFolder(tiny_run), None, console)
     text = console.export_text()
     assert "best checkpoint, step 12" in text
     assert "last step, step 99" in text
@@ -44,11 +46,11 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
 
 
 def test_the_last_checkpoint_stands_in_for_a_missing_best(tmp_path: Path) -> None:
-    assert best_checkpoint(tmp_path) is None
+    assert RunFolder(tmp_path).best_checkpoint is None
     (tmp_path / "checkpoints").mkdir()
     for name in ("last.ckpt", "best.ckpt"):
         (tmp_path / "checkpoints" / name).touch()
-        found = best_checkpoint(tmp_path)
+        found = RunFolder(tmp_path).best_checkpoint
         assert found is not None
         assert found.name == name
 

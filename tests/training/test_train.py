@@ -9,8 +9,9 @@ import yaml
 
 from tests.conftest import ROOT, TINY, run_cli
 from wavenet.inference.checkpoint import read_checkpoint
-from wavenet.inference.scoring import mean_loss
+from wavenet.runs import command
 from wavenet.training.data import WordsDataModule
+from wavenet.training.loss import mean_loss
 from wavenet.training.module import LanguageModel
 
 
@@ -23,7 +24,7 @@ def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None
     assert {path.name for path in (tiny_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list(tiny_run.glob("events.out.tfevents.*"))
     config = yaml.safe_load((tiny_run / "config.yaml").read_text(encoding="utf-8"))
-    assert (config["model"]["hidden_dim"], config["trainer"]["max_steps"]) == (8, 12)
+    assert (config["model"]["network"]["hidden_dim"], config["trainer"]["max_steps"]) == (8, 12)
     metrics = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["corpus"] == {
         "path": str(words_file.absolute()),
@@ -72,7 +73,7 @@ def test_a_model_trained_either_way_runs_the_other_way(
             tmp_path / batching,
         ]
         assert run_cli("predict", *more) == 0
-        scores.append([float(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()])
+        scores.append([float(line.split()[1]) for line in capsys.readouterr().out.splitlines()])
     assert scores[0] == pytest.approx(scores[1], abs=2e-4)
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
@@ -94,7 +95,7 @@ def test_the_saved_configuration_repeats_the_run(tiny_run: Path, tmp_path: Path)
 
 def test_training_goes_on_from_a_checkpoint(tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
     arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
-    constant = "--model.schedule=constant"
+    constant = "--model.optimization.schedule=constant"
     assert run_cli(*arguments, constant) == 0
     first = tmp_path / "default" / "version_0"
     checkpoint = first / "checkpoints" / "last.ckpt"
@@ -114,17 +115,18 @@ def test_the_default_command_prints_only_what_a_person_wants(words_file: Path, t
     )
     assert done.returncode == 0
     assert [line[:10] for line in done.stderr.splitlines()] == ["step 5 of ", "step 10 of", "step 12 of"]
-    assert len((done.stdout + done.stderr).splitlines()) <= 40
+    assert len((done.stdout + done.stderr).splitlines()) <= 42
     assert not {"\r", "\x1b"} & set(done.stdout + done.stderr)
     run = tmp_path / "default" / "version_0"
+    wavenet = command("wavenet")
     for expected in (
         "(32, 8, 4)",
         "loss (nats per character)",
         "20 samples",
         f"Run:    {run}",
-        f"Watch:  tensorboard --logdir {tmp_path}",
-        f"Sample: wavenet sample --unique --novel --ckpt_path {run}/checkpoints/best.ckpt",
-        f"Test:   python train.py test --ckpt_path {run}/checkpoints/best.ckpt",
+        f"Watch:  {command('tensorboard')} --logdir {tmp_path}",
+        f"Sample: {wavenet} sample --unique --novel --ckpt_path {run}/checkpoints/best.ckpt",
+        f"Test:   {wavenet} test --ckpt_path {run}/checkpoints/best.ckpt",
     ):
         assert expected in done.stdout
 
@@ -134,7 +136,8 @@ def test_without_the_network_training_goes_on_with_the_bundled_corpus(
 ) -> None:
     bundled = (ROOT / "data" / "world_names.tsv").read_bytes()
     (tmp_path / "world_names.tsv").write_bytes(bundled)
-    monkeypatch.setattr("wavenet.corpus.reading.DATA_DIR", tmp_path)
+    monkeypatch.setattr("wavenet.corpus.download.DATA_DIR", tmp_path)
+    monkeypatch.setattr("wavenet.corpus.download.BUNDLED", tmp_path / "world_names.tsv")
     assert run_cli("fit", "--trainer.default_root_dir", tmp_path, *TINY) == 0
     note, *_ = capsys.readouterr().err.splitlines()
     assert note.startswith("note: names.txt could not be downloaded")

@@ -1,88 +1,72 @@
-"""The options of the ``wavenet`` command. Needs neither torch nor Lightning."""
+"""What commands that use a trained model share: the checkpoint, which words are wanted, where the output goes."""
 
 import sys
-from typing import NoReturn
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from wavenet import __version__
-from wavenet.commands.output import FORMATS
-
-
-class Parser(ArgumentParser):
-    """A parser whose errors are one line on stderr and exit code 2."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        fail(message)
-
-
-def fail(message: object) -> NoReturn:
-    """Ends with one line on stderr and exit code 2."""
-    if isinstance(message, OSError) and message.filename is not None:
-        message = f"{message.filename}: {message.strerror}"
-    sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
-    sys.exit(2)
+from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.output import FORMATS, Row
+from wavenet.corpus.reading import read_corpus
+from wavenet.errors import ArgumentError
+from wavenet.inference.checkpoint import load
+from wavenet.inference.model import TrainedModel
+from wavenet.runs import newest_checkpoint
 
 
-def make_parser() -> Parser:
-    """The commands and their options."""
+def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
+    """The options of a command that uses a trained model."""
+    summary = COMMANDS[name].summary
     parser = Parser(
-        prog="wavenet", version=__version__, description="Makes, ranks and scores words with a trained model."
+        prog=f"{program()} {name}",
+        description=f"{summary[0].upper()}{summary[1:]}. Example: {example}",
+        allow_abbrev=False,
     )
-    commands = parser.add_subcommands(required=True)
-    for name, add_arguments, summary, example in (
-        ("sample", add_sample, "draw words from the model", "wavenet sample --prefix ma --unique --novel"),
-        ("top", add_top, "list the most probable words, exactly and in order", "wavenet top --pattern 'jo*n' -n 5"),
-        ("score", add_score, "say how probable words are", "wavenet score emma xqzt --explain"),
-    ):
-        command = Parser(description=f"{summary[0].upper()}{summary[1:]}. Example: {example}")
-        add_arguments(command)
-        command.add_argument(
-            "--ckpt_path", metavar="FILE", help="the checkpoint; by default the newest best.ckpt under runs/"
-        )
-        command.add_argument("--format", choices=FORMATS, default="text", help="of the output")
-        command.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
-        commands.add_subcommand(name, command, help=summary)
-    return parser
+    add_arguments(parser)
+    parser.add_argument(
+        "--ckpt_path", metavar="FILE", help="the checkpoint; by default the newest best.ckpt under runs/"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
+    parser.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
+    return parser.parse_args(arguments)
 
 
 def add_wanted(parser: Parser) -> None:
     """Options that say which words are wanted."""
     parser.add_argument("--prefix", default="", help="how words begin")
     parser.add_argument("--pattern", default="*", help="what words look like: jo*n, ?a?a, [aeiou]*, [!aeiou]*")
-    parser.add_argument("--min_length", type=int, default=1, help="fewest characters")
-    parser.add_argument("--max_length", type=int, default=64, help="most characters")
+    parser.add_argument("--min_length", type=int, default=1, help="fewest characters (default: 1)")
+    parser.add_argument("--max_length", type=int, default=64, help="most characters (default: 64)")
     parser.add_argument("--novel", action="store_true", help="no word of the training corpus")
     parser.add_argument("--novel_to", metavar="FILE", help="no word of this file")
 
 
-def add_sample(parser: Parser) -> None:
-    """Options of ``wavenet sample``."""
-    parser.add_argument("--num_words", "-n", type=int, default=20, help="how many words")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 for likelier, above 1 for odder words")
-    parser.add_argument("--top_k", type=int, help="only the k likeliest characters at each step")
-    parser.add_argument("--top_p", type=float, help="only the likeliest characters that add up to p at each step")
-    add_wanted(parser)
-    parser.add_argument("--unique", action="store_true", help="no word twice: drawn without replacement")
-    parser.add_argument("--max_draws", type=int, default=1_000_000, help="draws after which a search ends")
-    parser.add_argument("--seed", type=int, help="the same seed gives the same words")
-    parser.add_argument("--log_prob", action="store_true", help="add log-probabilities (nats, at temperature 1)")
-    parser.add_argument("--novelty", action="store_true", help="say whether a word is in train, validation or test")
+def model_of(options: Namespace) -> TrainedModel:
+    """The model of the checkpoint that was asked for, or of the newest run."""
+    if options.ckpt_path is not None:
+        return load(options.ckpt_path)
+    found = newest_checkpoint()
+    sys.stderr.write(f"using {found}\n")
+    return load(found)
 
 
-def add_top(parser: Parser) -> None:
-    """Options of ``wavenet top``."""
-    parser.add_argument("--num_words", "-n", type=int, default=10, help="how many words")
-    add_wanted(parser)
-    parser.add_argument(
-        "--max_beginnings", type=int, default=300_000, help="beginnings of words after which the search is cut short"
-    )
+def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
+    """Which words are wanted, with the words that must not come."""
+    without = read_corpus(Path(options.novel_to)).words if options.novel_to is not None else []
+    if options.novel:
+        try:
+            without += [word for part in model.split for word in part.words]
+        except (OSError, ValueError) as error:
+            if options.novel_to is None:
+                raise ArgumentError(
+                    "novel", f"needs the training corpus: {error}; or give its words as --novel_to FILE"
+                ) from error
+            sys.stderr.write(f"note: only the words of {options.novel_to} are left out; {error}\n")
+    names = ("prefix", "pattern", "min_length", "max_length")
+    return {**{name: getattr(options, name) for name in names}, "without": without}
 
 
-def add_score(parser: Parser) -> None:
-    """Options of ``wavenet score``."""
-    parser.add_argument("words", nargs="*", metavar="WORDS", help="the words")
-    parser.add_argument("--file", metavar="FILE", help="a file with one word per line, read as it is scored")
-    parser.add_argument("--explain", action="store_true", help="each character's probability and likelier ones")
-    parser.add_argument("--num_samples", type=int, default=10_000, help="draws that ranks are estimated from")
-    parser.add_argument("--seed", type=int, default=0, help="seed of these draws")
+def tabbed(columns: list[str]) -> Callable[[Row], str]:
+    """What makes a line of a row: the values of the columns, with tabs between them."""
+    return lambda row: "\t".join(str(row[column]) for column in columns)

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,9 @@ from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wavenet.errors import ArgumentError
+from wavenet.runs import whole_file
 
 FORMATS = ("text", "json", "csv")
 
@@ -41,6 +42,7 @@ def write(
         The number of rows.
 
     Raises:
+        ArgumentError: The file is a folder, or in none.
         OSError: The file cannot be written.
 
     Examples:
@@ -91,23 +93,13 @@ def opened(path: str | None) -> Iterator[IO[str]]:
         return
     target = Path(path).resolve()
     if target.is_dir() or not target.parent.is_dir():
-        raise OSError(f"expected a file in an existing folder to write to, got {path}")
+        raise ArgumentError("output", f"must be a file in an existing folder, got {path}")
     if target.exists() and not target.is_file():  # a pipe or a device
         with open(target, "w", encoding="utf-8", newline="") as stream:
             yield stream
         return
-    try:
-        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise OSError(f"cannot write to {path}: {error.strerror}") from error
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
-            yield stream
-        os.umask(umask := os.umask(0))
-        os.chmod(part, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask)
-        os.replace(part, target)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    with whole_file(target) as whole:
+        yield whole
 
 
 @contextmanager

@@ -1,22 +1,142 @@
-"""Reading a checkpoint safely, and making a model of it. Needs neither Lightning nor the code that trained it."""
+"""What a checkpoint records, written and read here alone. It is read safely, and without the code that trained it."""
 
-import inspect
 import io
 import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_origin, get_type_hints
 
 import torch
+from torch import nn
 
+import wavenet
+from wavenet.corpus.download import find_corpus
+from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.inference.model import Model, build_network
+from wavenet.errors import ArgumentError
+from wavenet.inference.model import TrainedModel
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
+from wavenet.runs import whole_file
 
-DATA = "WordsDataModule"  # the entry of a checkpoint that says what it was trained on
-RECORDED = {"path": str, "sha256": str, "split_seed": int, "deduplicate": bool, "batching": str}  # what it must hold
+FORMAT = 2
+"""Raised when older versions could not read what is written; :func:`upgraded` reads what they wrote."""
+
+TRAINED_ON = "WordsDataModule"  # the entry that says what a network was trained on, as Lightning names it
+NETWORK = "network."  # what the names of a network's weights begin with
 
 
 class CheckpointError(ValueError):
     """A file is not a checkpoint of this package, or one that must not be opened."""
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What identifies the words that a network was trained on, as plain data: in checkpoints and ``metrics.json``.
+
+    ``words`` and ``examples`` are counted for each split, ``also_in_train`` are the words of validation and test that
+    stand in train too, and ``note`` says why the corpus is not the one that was asked for, if it is not.
+    """
+
+    path: str
+    sha256: str
+    note: str | None
+    split_seed: int
+    deduplicate: bool
+    batching: str
+    words: dict[str, int]
+    examples: dict[str, int]
+    also_in_train: dict[str, int]
+
+    @classmethod
+    def describe(cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str) -> "TrainedOn":
+        """What there is to say of a corpus and its split."""
+        parts = {name: part.words for name, part in split._asdict().items()}
+        return cls(
+            path=str(corpus.path),
+            sha256=corpus.sha256,
+            note=corpus.note,
+            split_seed=split_seed,
+            deduplicate=deduplicate,
+            batching=batching,
+            words={name: len(words) for name, words in parts.items()},
+            examples={name: sum(map(len, words)) + len(words) for name, words in parts.items()},
+            also_in_train=leaks(split),
+        )
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "TrainedOn":
+        """What a checkpoint says; :func:`dataclasses.asdict` is the way back.
+
+        Raises:
+            KeyError, TypeError: Something is missing or of another type.
+        """
+        values = {field.name: plain[field.name] for field in fields(cls)}
+        for name, kind in get_type_hints(cls).items():
+            if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):
+                raise TypeError(f"{name} of the corpus is recorded as {values[name]!r}")
+        return cls(**values)
+
+    def read_corpus(self) -> Corpus:
+        """The corpus, from where it was or, if it has moved, from data/.
+
+        Raises:
+            OSError: It is in neither place.
+            ValueError: It has changed since.
+        """
+        corpus = read_corpus(find_corpus(self.path))
+        self.check(corpus)
+        return corpus
+
+    def check(self, corpus: Corpus) -> None:
+        """Raises a ValueError if a corpus is not the one that the network was trained on."""
+        if corpus.sha256 != self.sha256:
+            raise ValueError(
+                f"{corpus.path} has changed since the model was trained: expected SHA-256 {self.sha256}, got "
+                f"{corpus.sha256}; give --data.path or --novel_to to use another corpus"
+            )
+
+    def read_split(self) -> Split:
+        """The words that the network was trained on, validated with and tested with; errors are those of the corpus."""
+        return split_corpus(self.read_corpus(), self.split_seed, self.deduplicate)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint says of its network, as far as this package reads it.
+
+    ``network`` is ``None`` for a network of the user's own, ``trained_on`` for one trained on other data.
+    """
+
+    alphabet: str
+    network: NetworkConfig | None
+    optimization: Mapping[str, Any]
+    trained_on: TrainedOn | None
+    weights: Mapping[str, torch.Tensor]
+
+
+def hyper_parameters(alphabet: str, network: NetworkConfig | None, optimization: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a checkpoint: plain data, from which Lightning makes the module again."""
+    plain = None if network is None else asdict(network)
+    return {"alphabet": alphabet, "network": plain, "optimization": dict(optimization)}
+
+
+def stamp(content: dict[str, Any]) -> None:
+    """Says in a checkpoint which format it has, and who wrote it."""
+    content["format"], content["wavenet_version"] = FORMAT, wavenet.__version__
+
+
+def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a checkpoint whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with whole_file(path, "wb") as file:
+        torch.save(content, file)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -24,7 +144,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         OSError: The file is missing, a directory or unreadable.
-        CheckpointError: The file is truncated, is not a checkpoint, or holds a pickled object that is not plain data.
+        CheckpointError: The file is truncated, is not a checkpoint, holds a pickled object that is not plain data, or
+            was written by a newer version.
     """
     path = Path(path)
     if not path.exists():
@@ -46,40 +167,99 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     missing = {"state_dict", "hyper_parameters"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise CheckpointError(f"{path} is not a wavenet checkpoint: expected the entries {', '.join(sorted(missing))}")
-    return content
+    found = content.get("format", 1)
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        raise CheckpointError(
+            f"{path} has format {found}, written by wavenet {content.get('wavenet_version', 'of an unknown version')}: "
+            f"this is wavenet {wavenet.__version__}, which reads formats 1 to {FORMAT}; install a newer one"
+        )
+    if found == FORMAT:
+        return content
+    with whole_model_expected(path):
+        return upgraded(content)
 
 
-def load(path: str | Path) -> Model:
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint of format 1 (version 0.1.0), as the present one has it.
+
+    There every hyper-parameter stood beside the others, networks were named, and a hidden layer of the network
+    ``gated`` was one module; its weights come in the same order.
+    """
+    old = content["hyper_parameters"]
+    kinds: dict[str, dict[str, Any]] = {
+        "wavenet": {"activation": "tanh", "residual": False},
+        "wavenet_batch_norm_bug": {"activation": "tanh", "residual": False, "norm": "batch_per_position"},
+        "gated": {"activation": old["activation"] or "gate", "norm": old["norm"] or "batch", "residual": True},
+    }
+    sizes = ("block_size", "group_size", "embedding_dim", "hidden_dim", "logits_norm")
+    values = {name: old[name] for name in sizes} | kinds[old["network"]] | {"dropout": old["dropout"] or 0.0}
+    network = NetworkConfig.of(values)
+    names = build(network, len(Vocabulary(old["alphabet"]))).state_dict()
+    state_dict = {NETWORK + name: value for name, value in zip(names, content["state_dict"].values(), strict=True)}
+    optimization = {name: old[name] for name in ("optimizer", "learning_rate", "weight_decay", "schedule")}
+    return content | {
+        "state_dict": state_dict,
+        "hyper_parameters": hyper_parameters(old["alphabet"], network, optimization),
+        "format": FORMAT,
+    }
+
+
+@contextmanager
+def whole_model_expected(path: str | Path) -> Iterator[None]:
+    """Makes a :class:`CheckpointError` of what goes wrong when the content of a checkpoint is used."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
+
+
+def record_of(content: Mapping[str, Any]) -> Record:
+    """What the content of a checkpoint says of its network.
+
+    Raises:
+        KeyError, TypeError, ValueError: Something is missing or wrong.
+    """
+    settings = content["hyper_parameters"]
+    if not isinstance(settings["alphabet"], str):
+        raise TypeError(f"the alphabet is {settings['alphabet']!r}")
+    weights = content["state_dict"]
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError("its weights are not all finite numbers")
+    return Record(
+        alphabet=settings["alphabet"],
+        network=None if settings["network"] is None else NetworkConfig.of(settings["network"]),
+        optimization=dict(settings["optimization"]),
+        trained_on=TrainedOn.of(content[TRAINED_ON]) if TRAINED_ON in content else None,
+        weights={name.removeprefix(NETWORK): value for name, value in weights.items()},
+    )
+
+
+def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel:
     """The model of a checkpoint, on the CPU, ready to sample and score.
 
     Args:
         path: A checkpoint that training has written.
+        network: A network of the kind that was trained, to be filled with the weights, if it is not one that
+            :class:`wavenet.NetworkConfig` describes.
 
     Raises:
         OSError: The file is missing, a directory or unreadable.
         CheckpointError: See :func:`read_checkpoint`; or the file's settings and weights do not make a model.
+        ArgumentError: The checkpoint is of a network of the user's own, and ``network`` is not given.
 
     Examples:
         >>> model = load("runs/default/version_0/checkpoints/best.ckpt")  # doctest: +SKIP
         >>> model.sample(3, prefix="ma", unique=True, seed=1)  # doctest: +SKIP
         ['marius', 'mackenna', 'maelin']
     """
-    checkpoint = read_checkpoint(path)
-    try:
-        settings = checkpoint["hyper_parameters"]
-        vocabulary = Vocabulary(settings["alphabet"])
-        names = set(inspect.signature(build_network).parameters) & set(settings)
-        network = build_network(len(vocabulary), **{name: settings[name] for name in names})
-        prefix = "network."
-        weights = checkpoint["state_dict"]
-        network.load_state_dict({name.removeprefix(prefix): value for name, value in weights.items()})
-        corpus = {name: checkpoint[DATA][name] for name in RECORDED} if DATA in checkpoint else None
-        if corpus is not None and any(not isinstance(corpus[name], kind) for name, kind in RECORDED.items()):
-            raise TypeError(f"the corpus is recorded as {corpus}")
-        if not isinstance(settings["alphabet"], str):
-            raise TypeError(f"the alphabet is {settings['alphabet']}")
-        if not all(value.isfinite().all() for value in weights.values()):
-            raise ValueError("its weights are not all finite numbers")
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
-    return Model(network, vocabulary, corpus)
+    content = read_checkpoint(path)
+    with whole_model_expected(path):
+        record = record_of(content)
+        vocabulary = Vocabulary(record.alphabet)
+    if network is None and record.network is None:
+        raise ArgumentError("network", f"must be given: {path} holds the weights of a network of the user's own")
+    with whole_model_expected(path):
+        if network is None:
+            network = build(cast(NetworkConfig, record.network), len(vocabulary))
+        network.load_state_dict(dict(record.weights))
+    return TrainedModel(network, vocabulary, record.trained_on)

@@ -1,96 +1,37 @@
 """A trained network with its vocabulary: what samples, scores and ranks words. Needs torch alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, Unpack
 
 from torch import nn
 
-from wavenet.corpus.reading import Split, find_corpus, read_corpus, split_words
+from wavenet.corpus.splitting import Split
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.inference.sampling import Sampler, Words
+from wavenet.errors import check_at_least
+from wavenet.inference.patterns import WantedOptions
+from wavenet.inference.sampling import Sampler, SamplerOptions, Words
 from wavenet.inference.scoring import Character, Ranks, Score, explain, score
 from wavenet.inference.search import Ranking, top
-from wavenet.network.build import gated, wavenet
-from wavenet.network.exhibits import wavenet_batch_norm_bug
-
-NETWORKS: dict[str, Callable[..., nn.Sequential]] = {
-    "wavenet": wavenet,
-    "gated": gated,
-    "wavenet_batch_norm_bug": wavenet_batch_norm_bug,
-}
 
 
-def build_network(
-    vocab_size: int,
-    network: Literal["wavenet", "gated", "wavenet_batch_norm_bug"] = "wavenet",
-    block_size: int = 8,
-    group_size: int | list[int] = 2,
-    embedding_dim: int = 24,
-    hidden_dim: int = 128,
-    logits_norm: bool = False,
-    activation: Literal["gate", "gelu"] | None = None,
-    norm: Literal["batch", "layer"] | None = None,
-    dropout: float | None = None,
-) -> nn.Sequential:
-    """The network that plain hyper-parameters describe; see :class:`wavenet.training.module.LanguageModel` for them.
+class Source(Protocol):
+    """What knows the words that a network was trained on: :class:`wavenet.inference.checkpoint.TrainedOn`."""
 
-    Raises:
-        ValueError: An option is none of that network's; see also :func:`wavenet.network.build.wavenet`.
-
-    Examples:
-        >>> len(build_network(27, "gated", activation="gelu"))
-        8
-    """
-    if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network}")
-    given = {"logits_norm": logits_norm or None, "activation": activation, "norm": norm, "dropout": dropout}
-    options = {name: value for name, value in given.items() if value is not None}
-    if unfit := [name for name in options if (name == "logits_norm") == (network == "gated")]:
-        unset = " ".join(f"--model.{name} {'false' if name == 'logits_norm' else 'null'}" for name in unfit)
-        got = ", ".join(f"{name} {options[name]}" for name in unfit)
-        raise ValueError(f"network {network} has no {' and no '.join(unfit)}: expected {unset}, got {got}")
-    return NETWORKS[network](
-        vocab_size=vocab_size,
-        block_size=block_size,
-        embedding_dim=embedding_dim,
-        hidden_dim=hidden_dim,
-        group_size=group_size,
-        **options,
-    )
+    def read_split(self) -> Split:
+        """The words of the three splits."""
 
 
-class WantedOptions(TypedDict, total=False):
-    """Which words are wanted: see :class:`wavenet.inference.patterns.Wanted`; and words that must not come."""
-
-    prefix: str
-    pattern: str
-    min_length: int
-    max_length: int
-    without: Iterable[str]
-
-
-class SamplerOptions(WantedOptions, total=False):
-    """How words are drawn: see :class:`wavenet.inference.sampling.Sampler`."""
-
-    temperature: float
-    top_k: int | None
-    top_p: float | None
-    unique: bool
-    max_draws: int
-    batch_size: int
-
-
-class Model:
+class TrainedModel:
     """A trained network, ready to sample and score; :func:`wavenet.load` makes one of a checkpoint.
 
     Args:
-        network: Built by :mod:`wavenet.network.build`.
+        network: The network.
         vocabulary: Its characters.
-        corpus: What identifies the words that it was trained on, as a checkpoint has it: ``path``, ``sha256``,
-            ``split_seed`` and ``deduplicate``.
+        trained_on: What knows the words that it was trained on, if that is known.
 
     Examples:
-        >>> model = Model(wavenet(vocab_size=3), Vocabulary("ab"))
+        >>> from wavenet import NetworkConfig, build
+        >>> model = TrainedModel(build(NetworkConfig(), vocab_size=3), Vocabulary("ab"))
         >>> len(model.sample(3, pattern="a*", unique=True, seed=1))
         3
         >>> sorted(model.top(2, max_length=1).words)
@@ -99,9 +40,9 @@ class Model:
         -3
     """
 
-    def __init__(self, network: nn.Sequential, vocabulary: Vocabulary, corpus: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, network: nn.Sequential, vocabulary: Vocabulary, trained_on: Source | None = None) -> None:
         self.network, self.vocabulary = network.eval(), vocabulary
-        self._corpus = corpus
+        self.trained_on = trained_on
 
     def sample(
         self, num_words: int = 20, *, seed: int | None = None, novel: bool = False, **options: Unpack[SamplerOptions]
@@ -118,7 +59,7 @@ class Model:
             The words; fewer than ``num_words`` if no more are left, or if wanted ones hardly ever come.
 
         Raises:
-            ValueError: An option has a wrong value.
+            ArgumentError: An option has a wrong value.
             OSError, ValueError: ``novel``, but the corpus cannot be found: see :meth:`split`.
         """
         return [word for batch in self.draw(num_words, seed=seed, novel=novel, **options) for word in batch.words]
@@ -157,10 +98,10 @@ class Model:
         """What estimates the rank of a log-probability among the words of 1 to 64 characters, from so many draws.
 
         Raises:
-            ValueError: ``num_samples`` is below 1, or the model ends no word.
+            ArgumentError: ``num_samples`` is below 1.
+            ValueError:  the model ends no word.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+        check_at_least(1, num_samples=num_samples)
         batches = self.draw(num_samples, seed=seed, max_draws=num_samples)
         log_probs = [log_prob for batch in batches for log_prob in batch.log_probs]
         if not log_probs:
@@ -175,19 +116,12 @@ class Model:
             OSError: The corpus is not where it was.
             ValueError: It has changed since, or the model does not say what it was trained on.
         """
-        if self._corpus is None:
+        if self.trained_on is None:
             raise ValueError("the model does not say which words it was trained on")
-        corpus = read_corpus(find_corpus(self._corpus["path"]))
-        if corpus.sha256 != self._corpus["sha256"]:
-            raise ValueError(
-                f"{corpus.path} has changed since the model was trained: expected SHA-256 {self._corpus['sha256']}, "
-                f"got {corpus.sha256}"
-            )
-        words = corpus.deduplicated() if self._corpus["deduplicate"] else corpus.words
-        return split_words(words, self._corpus["split_seed"])
+        return self.trained_on.read_split()
 
     def _without(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
         without = list(options.get("without", ()))
         if novel:
-            without += [word for words in self.split for word in words]
+            without += [word for part in self.split for word in part.words]
         return {**options, "without": without}

@@ -2,18 +2,30 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from wavenet.corpus.vocabulary import BOUNDARY, UnknownCharacterError, Vocabulary
+from wavenet.errors import ArgumentError
 
 MAX_STATES = 10_000
 MAX_LENGTH = 10_000
 
 Element = frozenset[int] | None
 """The token ids that one character of a word may have, or ``None`` for any run of characters."""
+
+
+class WantedOptions(TypedDict, total=False):
+    """Which words are wanted: the arguments of :class:`Wanted`, and words that must not come."""
+
+    prefix: str
+    pattern: str
+    min_length: int
+    max_length: int
+    without: Iterable[str]
 
 
 class Wanted:
@@ -31,9 +43,9 @@ class Wanted:
         max_length: The most characters of a word.
 
     Raises:
-        ValueError: ``min_length`` is negative or above ``max_length``, ``max_length`` is above 10,000, the pattern has
-            an open bracket or no character of the alphabet in one, or no word at all is wanted.
-        UnknownCharacterError: ``prefix`` has a character that is not in the alphabet.
+        ArgumentError: ``min_length`` is negative or above ``max_length``, ``max_length`` is above 10,000, the pattern
+            has an open bracket or no character of the alphabet in one, ``prefix`` or ``pattern`` has a character that
+            is not in the alphabet, or no word at all is wanted.
 
     Examples:
         >>> wanted = Wanted(Vocabulary("abc"), pattern="a?[!b]*", max_length=4)
@@ -53,13 +65,13 @@ class Wanted:
     ) -> None:
         prefix, pattern = unicodedata.normalize("NFC", prefix), unicodedata.normalize("NFC", pattern)
         if max_length > MAX_LENGTH:
-            raise ValueError(f"max_length must be at most {MAX_LENGTH}, got {max_length}")
+            raise ArgumentError("max_length", f"must be at most {MAX_LENGTH}, got {max_length}")
         if min_length < 0:
-            raise ValueError(f"min_length must be at least 0, got {min_length}")
+            raise ArgumentError("min_length", f"must be at least 0, got {min_length}")
         if min_length > max_length:
-            raise ValueError(f"min_length must be at most max_length {max_length}, got {min_length}")
+            raise ArgumentError("min_length", f"must be at most max_length {max_length}, got {min_length}")
         self.vocabulary = vocabulary
-        start: list[Element] = [*(frozenset({token}) for token in vocabulary.encode(prefix)), None]
+        start: list[Element] = [*(frozenset({token}) for token in encode("prefix", prefix, vocabulary)), None]
         self.next_state = automaton([start, parse(pattern, vocabulary)], len(vocabulary))
         end = len(self.next_state) - 2
         self.live = torch.zeros(max_length + 2, len(self.next_state), dtype=torch.bool)
@@ -67,10 +79,10 @@ class Wanted:
             self.live[length + 1, end] = length >= min_length
             self.live[length] = self.live[length + 1][self.next_state].any(dim=1)
         if not self.live[0, 0]:
-            given = [f"prefix {prefix!r}"] * bool(prefix) + [f"pattern {pattern!r}"] * (pattern != "*")
-            raise ValueError(
-                f"no word can match: expected a word of {min_length} to {max_length} characters from the alphabet "
-                f"{vocabulary.alphabet!r}, got {' and '.join(given) or 'none'}"
+            raise ArgumentError(
+                "pattern",
+                f"matches no word: expected a word of {min_length} to {max_length} characters from the alphabet "
+                f"{vocabulary.alphabet!r}, got prefix {prefix!r} and pattern {pattern!r}",
             )
         self.forced, self.first = self._forced()
         self._rows: list[list[int]] = self.next_state.tolist()  # the same, to be read one by one
@@ -104,11 +116,19 @@ class Wanted:
         return len(tokens) < len(self._ends) and self._ends[len(tokens)] and state == len(self._rows) - 2
 
 
+def encode(argument: str, text: str, vocabulary: Vocabulary) -> list[int]:
+    """The token ids of the characters of an argument, which is named if one of them is unknown."""
+    try:
+        return vocabulary.encode(text)
+    except UnknownCharacterError as error:
+        raise ArgumentError(argument, f"has an {error}") from error
+
+
 def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
     """The elements of a pattern.
 
     Raises:
-        ValueError: A bracket is not closed or names no character of the alphabet, or nothing follows a backslash.
+        ArgumentError: A bracket is not closed or names no character of the alphabet, or nothing follows a backslash.
     """
     elements: list[Element] = []
     characters = iter(pattern)
@@ -122,8 +142,8 @@ def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
         else:
             literal = next(characters, None) if character == "\\" else character
             if literal is None:
-                raise ValueError(f"pattern must have a character after its last backslash, got {pattern!r}")
-            elements.append(frozenset(vocabulary.encode(literal)))
+                raise ArgumentError("pattern", f"must have a character after its last backslash, got {pattern!r}")
+            elements.append(frozenset(encode("pattern", literal, vocabulary)))
     return elements
 
 
@@ -135,7 +155,7 @@ def parse_set(characters: Iterator[str], pattern: str, vocabulary: Vocabulary) -
             break
         content.append(character)
     else:
-        raise ValueError(f"pattern must have a ] for its [, as in [aeiou], got {pattern!r}")
+        raise ArgumentError("pattern", f"must have a ] for its [, as in [aeiou], got {pattern!r}")
     negated = content[0] in "!^" and len(content) > 1
     ranges = re.findall(r"(.)-(.)|(.)", "".join(content[negated:]), flags=re.DOTALL)
     named = {
@@ -145,9 +165,10 @@ def parse_set(characters: Iterator[str], pattern: str, vocabulary: Vocabulary) -
     }
     tokens = {token for token, character in enumerate(vocabulary.alphabet, start=1) if (character in named) != negated}
     if not tokens:
-        raise ValueError(
-            f"pattern must have characters of the alphabet {vocabulary.alphabet!r} in its sets, "
-            f"got [{''.join(content)}] in {pattern!r}"
+        raise ArgumentError(
+            "pattern",
+            f"must have characters of the alphabet {vocabulary.alphabet!r} in its sets, "
+            f"got [{''.join(content)}] in {pattern!r}",
         )
     return frozenset(tokens)
 
@@ -158,7 +179,7 @@ def automaton(patterns: Sequence[Sequence[Element]], vocab_size: int) -> Tensor:
     A state says which elements of each pattern may come next.
 
     Raises:
-        ValueError: The patterns need more than ``MAX_STATES`` states.
+        ArgumentError: The patterns need more than ``MAX_STATES`` states.
     """
 
     def reached(positions: set[int], elements: Sequence[Element]) -> frozenset[int]:
@@ -192,7 +213,7 @@ def automaton(patterns: Sequence[Sequence[Element]], vocab_size: int) -> Tensor:
                 continue
             if following not in numbers:
                 if len(states) == MAX_STATES:
-                    raise ValueError(f"pattern must be simpler: its automaton has more than {MAX_STATES} states")
+                    raise ArgumentError("pattern", f"must be simpler: its automaton has more than {MAX_STATES} states")
                 numbers[following] = len(states)
                 states.append(following)
             row.append(numbers[following])

@@ -3,14 +3,14 @@
 Every draw is exact: it comes from the model's distribution over words, given what is asked for.
 
 - The next character is drawn from the network's probabilities, shaped by temperature, top-k and top-p.
-- A draw that can no longer become a wanted word (:class:`wavenet.inference.patterns.Wanted`) is abandoned there and then, and
-  another takes its place. A limit on the number of draws ends a search for what hardly ever comes.
+- A draw that can no longer become a wanted word (:class:`wavenet.inference.patterns.Wanted`) is abandoned there and
+  then, and another takes its place. A limit on the number of draws ends a search for what hardly ever comes.
 - Words that must not come (known ones, and with ``unique`` those drawn before) have their probability taken out of
-  every step at which they are still possible (:class:`wavenet.inference.shaping.Removed`), and so have the beginnings at
-  which draws were abandoned: nothing is drawn again and again in vain.
+  every step at which they are still possible (:class:`wavenet.inference.excluded.Excluded`), and so have the beginnings
+  at which draws were abandoned: nothing is drawn again and again in vain.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,12 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
-from wavenet.inference.patterns import Wanted
-from wavenet.inference.shaping import Removed, Shaping, pick
-from wavenet.network.build import eval_mode
-from wavenet.network.sliding import State, select, start, step
+from wavenet.errors import ArgumentError, check_at_least
+from wavenet.inference.excluded import Excluded
+from wavenet.inference.patterns import Wanted, WantedOptions
+from wavenet.inference.shaping import Shaping, pick
+from wavenet.network.packing import CHUNK
+from wavenet.network.sliding import eval_mode
+from wavenet.network.stepping import State, select, start, step
 
-CHUNK = 1200  # words at a time: what they need fits a usual cache
 MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
 
 
@@ -43,19 +45,42 @@ def sample(
         ``num_words`` words, or fewer if there are no more or they hardly ever come.
 
     Examples:
-        >>> from wavenet.network.build import wavenet
-        >>> len(sample(wavenet(vocab_size=3), Vocabulary("ab"), num_words=5, seed=1, pattern="a*", max_length=4))
+        >>> from wavenet import NetworkConfig, build
+        >>> len(sample(build(NetworkConfig(), 3), Vocabulary("ab"), num_words=5, seed=1, pattern="a*", max_length=4))
         5
     """
     batches = Sampler(network, vocabulary, **options).draw(num_words, seed)
     return [word for batch in batches for word in batch.words]
 
 
+def with_margin(num_draws: int) -> int:
+    """Some more draws than are expected to do, so that one batch is usually enough."""
+    return num_draws + num_draws // 16 + 8
+
+
+def first_of_each(words: Words, known: Collection[tuple[str, int]]) -> Words:
+    """The words without repetitions and without those whose ending is known."""
+    pairs = zip(words.words, words.log_probs, strict=True)
+    new = {word: log_prob for word, log_prob in pairs if (word, BOUNDARY) not in known}
+    return Words(list(new), list(new.values()))
+
+
+class SamplerOptions(WantedOptions, total=False):
+    """How words are drawn: see :class:`Sampler`."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    unique: bool
+    max_draws: int
+    batch_size: int
+
+
 class Sampler:
     """Draws words from a network.
 
     Args:
-        network: Built by :mod:`wavenet.network.build`; it runs one step at a time.
+        network: The network; it runs one step at a time.
         vocabulary: Its characters.
         temperature, top_k, top_p: How probabilities are shaped: see :class:`wavenet.inference.shaping.Shaping`.
         prefix, pattern, min_length, max_length: Which words are wanted: see :class:`wavenet.inference.patterns.Wanted`.
@@ -69,7 +94,7 @@ class Sampler:
         exhausted: Whether it ended because no word was left.
 
     Raises:
-        ValueError: ``max_draws`` or ``batch_size`` is below 1; see also the two classes named above.
+        ArgumentError: ``max_draws`` or ``batch_size`` is below 1; see also the two classes named above.
     """
 
     def __init__(
@@ -89,9 +114,7 @@ class Sampler:
         max_draws: int = 1_000_000,
         batch_size: int = CHUNK,
     ) -> None:
-        for name, value in {"max_draws": max_draws, "batch_size": batch_size}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_at_least(1, max_draws=max_draws, batch_size=batch_size)
         self.network, self.vocabulary = network, vocabulary
         self.shaping = Shaping(temperature, top_k, top_p)
         self.wanted = Wanted(vocabulary, prefix, pattern, min_length, max_length)
@@ -111,12 +134,11 @@ class Sampler:
             Batches of words; ``num_words`` in all, unless none is left or ``max_draws`` is reached.
 
         Raises:
-            ValueError: ``num_words`` is negative, or ``seed`` needs more than 64 bits.
+            ArgumentError: ``num_words`` is negative, or ``seed`` needs more than 64 bits.
         """
-        if num_words < 0:
-            raise ValueError(f"num_words must be at least 0, got {num_words}")
+        check_at_least(0, num_words=num_words)
         if seed is not None and not -(2**63) <= seed < 2**63:
-            raise ValueError(f"seed must be a number of at most 64 bits, got {seed}")
+            raise ArgumentError("seed", f"must be a number of at most 64 bits, got {seed}")
         generator = torch.Generator()
         if seed is None:
             generator.seed()
@@ -131,34 +153,39 @@ class Sampler:
         """
         self.num_draws, self.exhausted = 0, False
         endings = dict.fromkeys((word, BOUNDARY) for word in self.without)
-        accepted = 0
-        while accepted < num_words and self.num_draws < self.max_draws:
-            left = num_words - accepted
-            removed = Removed(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
+        num_found = 0
+        while num_found < num_words and self.num_draws < self.max_draws:
+            removed = Excluded(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
             if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
                 self.exhausted = True
                 return
             abandoned: dict[tuple[str, int], None] = {}
-            end = min(self.max_draws, self.num_draws + max(left + left // 16 + 8, len(endings)))
-            while self.num_draws < end and (left := num_words - accepted) > 0:
-                likely = left * (self.num_draws + 1) // (accepted + 1)  # so many draws give as many words as are left
-                likely = min(end - self.num_draws, likely + likely // 16 + 8)
-                size = -(-likely // -(-likely // self.batch_size))  # in batches of nearly equal size
-                (words, log_probs), given_up = self._draw_batch(size, removed, generator)
+            length_of_round = max(with_margin(num_words - num_found), len(endings))
+            end = min(self.max_draws, self.num_draws + length_of_round)
+            while self.num_draws < end and num_found < num_words:
+                size = self._batch_size(num_words - num_found, num_found, end - self.num_draws)
+                words, given_up = self._draw_batch(size, removed, generator)
                 self.num_draws += size
                 if self.unique:
-                    pairs = zip(words, log_probs, strict=True)
-                    new = {word: log_prob for word, log_prob in pairs if (word, BOUNDARY) not in endings}
-                    words, log_probs = list(new), list(new.values())
-                    endings.update(dict.fromkeys((word, BOUNDARY) for word in words))
+                    words = first_of_each(words, endings)
+                    endings.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
                 abandoned.update(dict.fromkeys(given_up))
-                accepted += len(words)
-                yield Words(words[:left], log_probs[:left])
+                left = num_words - num_found
+                num_found += len(words.words)
+                yield Words(words.words[:left], words.log_probs[:left])
             if len(endings) < MAX_ENDINGS:
                 endings.update(abandoned)
 
+    def _batch_size(self, num_left: int, num_found: int, most: int) -> int:
+        """How many draws to make at once: as many as give ``num_left`` words at the rate so far, in equal batches."""
+        draws_per_word = (self.num_draws + 1, num_found + 1)
+        needed = num_left * draws_per_word[0] // draws_per_word[1]
+        needed = min(most, with_margin(needed))
+        num_batches = -(-needed // self.batch_size)
+        return -(-needed // num_batches)
+
     def _draw_batch(
-        self, size: int, removed: Removed | None, generator: torch.Generator
+        self, size: int, removed: Excluded | None, generator: torch.Generator
     ) -> tuple[Words, list[tuple[str, int]]]:
         """The wanted words among as many independent draws, in their order, and the endings that are not wanted."""
         wanted = self.wanted

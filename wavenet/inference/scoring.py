@@ -1,6 +1,6 @@
-"""How likely words are: means over a split, log-probabilities of words and characters, ranks. Needs torch alone."""
+"""How likely words are: log-probabilities of words and characters, bits, ranks. Needs torch alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
 
@@ -9,30 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
-from wavenet.network.build import eval_mode
-from wavenet.network.packing import WordDataset
-from wavenet.network.sliding import PackedWords, Windows, run
+from wavenet.network.packing import CHUNK, Batch, pack
+from wavenet.network.sliding import eval_mode, run
 
-CHUNK = 1024  # words at a time: what they need fits a usual cache
 NUM_ALTERNATIVES = 3
 TIE = 1e-4  # nats by which log-probabilities of one word may differ, computed in other batches
-
-
-def mean_loss(network: nn.Sequential, batches: Iterable[Windows | PackedWords], device: torch.device) -> float:
-    """The exact mean cross-entropy over all examples, in nats per token, in eval mode.
-
-    Args:
-        network: Built by :mod:`wavenet.network.build`.
-        batches: Windows or packed words; they may differ in size.
-        device: Where the network is.
-    """
-    total, count = 0.0, 0
-    with eval_mode(network):
-        for batch in batches:
-            here = type(batch)(*(part.to(device) for part in batch))
-            total += F.cross_entropy(run(network, here), here.targets, reduction="sum").item()
-            count += len(batch.targets)
-    return total / count
 
 
 def word_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -71,26 +52,32 @@ def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) 
         UnknownCharacterError: A character of a word is not in the vocabulary.
 
     Examples:
-        >>> from wavenet.network.build import wavenet
-        >>> [(scored.word, round(scored.log_prob)) for scored in score(wavenet(3), Vocabulary("ab"), ["ab", ""])]
+        >>> from wavenet import NetworkConfig, build
+        >>> network = build(NetworkConfig(), vocab_size=3)
+        >>> [(scored.word, round(scored.log_prob)) for scored in score(network, Vocabulary("ab"), ["ab", ""])]
         [('ab', -3), ('', -1)]
     """
     scores: list[Score] = []
     for begin in range(0, len(words), CHUNK):
         chunk = words[begin : begin + CHUNK]
-        log_probs = word_log_probs(*predictions(network, vocabulary, chunk)).tolist()
-        for word, log_prob in zip(chunk, log_probs, strict=True):
-            scores.append(Score(word, log_prob, -log_prob / log(2) / (len(word) + 1)))
+        logits, targets = predictions(network, pack(chunk, vocabulary))
+        scores += score_of(chunk, word_log_probs(logits, targets).tolist())
     return scores
 
 
-def predictions(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Logits (N, V) and targets (N,) of all characters and ends of the words, one word after the other."""
-    packed = WordDataset(words, vocabulary)[torch.arange(len(words))]
-    device = next(network.parameters()).device
+def score_of(words: Sequence[str], log_probs: Sequence[float]) -> list[Score]:
+    """The scores of words from their log-probabilities."""
+    return [
+        Score(word, log_prob, -log_prob / log(2) / (len(word) + 1))
+        for word, log_prob in zip(words, log_probs, strict=True)
+    ]
+
+
+def predictions(network: nn.Sequential, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) in eval mode and targets (N,) of a batch of whole words, both on the CPU."""
     with eval_mode(network):
-        logits = run(network, PackedWords(*(part.to(device) for part in packed)))
-    return logits.cpu().double(), packed.targets
+        logits = run(network, batch.to(next(network.parameters()).device))
+    return logits.cpu().double(), batch.targets.cpu()
 
 
 class Character(NamedTuple):
@@ -108,11 +95,12 @@ def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[C
         UnknownCharacterError: A character of the word is not in the vocabulary.
 
     Examples:
-        >>> from wavenet.network.build import wavenet
-        >>> [character.character for character in explain(wavenet(3), Vocabulary("ab"), "ba")]
+        >>> from wavenet import NetworkConfig, build
+        >>> network = build(NetworkConfig(), vocab_size=3)
+        >>> [character.character for character in explain(network, Vocabulary("ab"), "ba")]
         ['b', 'a', None]
     """
-    logits, targets = predictions(network, vocabulary, [word])
+    logits, targets = predictions(network, pack([word], vocabulary))
     probs = logits.softmax(dim=1)  # (N, V)
     shown = (None, *vocabulary.alphabet)
     characters = []

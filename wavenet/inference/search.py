@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.errors import check_at_least
 from wavenet.inference.patterns import Wanted
-from wavenet.network.build import eval_mode
-from wavenet.network.sliding import State, select, start, step
-
-CHUNK = 1024  # beginnings that are read on at a time
+from wavenet.network.packing import CHUNK
+from wavenet.network.sliding import eval_mode
+from wavenet.network.stepping import State, select, start, step
 
 
 class Ranking(NamedTuple):
@@ -56,7 +56,7 @@ def top(
     its beginning, so when no beginning is as likely as the last of the words found, they are the answer.
 
     Args:
-        network: Built by :mod:`wavenet.network.build`; it runs one step at a time.
+        network: The network; it runs one step at a time.
         vocabulary: Its characters.
         num_words: How many words to find.
         prefix, pattern, min_length, max_length: Which words are wanted: see :class:`wavenet.inference.patterns.Wanted`.
@@ -67,16 +67,15 @@ def top(
         ``num_words`` words, or fewer if fewer are wanted.
 
     Raises:
-        ValueError: ``num_words`` or ``max_beginnings`` is below 1; see also :class:`wavenet.inference.patterns.Wanted`.
+        ArgumentError: ``num_words`` or ``max_beginnings`` is below 1; see also
+            :class:`wavenet.inference.patterns.Wanted`.
 
     Examples:
-        >>> from wavenet.network.build import wavenet
-        >>> len(top(wavenet(vocab_size=3), Vocabulary("ab"), 4, max_length=5).words)
+        >>> from wavenet import NetworkConfig, build
+        >>> len(top(build(NetworkConfig(), 3), Vocabulary("ab"), 4, max_length=5).words)
         4
     """
-    for name, value in {"num_words": num_words, "max_beginnings": max_beginnings}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_at_least(1, num_words=num_words, max_beginnings=max_beginnings)
     wanted = Wanted(vocabulary, prefix, pattern, min_length, max_length)
     found = Found(num_words, vocabulary, frozenset(without))
     device = next(network.parameters()).device

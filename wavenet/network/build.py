@@ -1,159 +1,73 @@
-"""Builders: each returns a plain ``nn.Sequential`` that maps contexts (B, T) to logits (B, V)."""
+"""Makes the network that a config describes: a plain ``nn.Sequential`` from contexts (B, T) to logits (B, V)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
-from math import prod
-from typing import Literal
-
-import torch
 from torch import nn
 
-from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, GatedResidual
+from wavenet.errors import check_at_least
+from wavenet.network.config import NetworkConfig
+from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, Gate, PerPositionBatchNorm1d, Residual
 
 
-def wavenet(
-    vocab_size: int,
-    block_size: int = 8,
-    embedding_dim: int = 24,
-    hidden_dim: int = 128,
-    group_size: int | Sequence[int] = 2,
-    logits_norm: bool = False,
-) -> nn.Sequential:
-    """The hierarchical WaveNet of the lecture: neighbouring steps are joined, group by group, until one remains.
+def build(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
+    """The hierarchical WaveNet: neighbouring steps are joined, group by group, until one remains.
 
     Args:
+        config: The hyper-parameters.
         vocab_size: Number of token ids V, the boundary included.
-        block_size: Length T of the context, in tokens.
-        embedding_dim: Features of one embedded token.
-        hidden_dim: Features of one hidden step.
-        group_size: Steps joined by each level: a number repeated until the context is one step (2 makes 8 = 2·2·2),
-            or one number per level, the level nearest the input first ((2, 4)).
-        logits_norm: Whether batch norm follows the last linear layer, as in the second set of the lecture's notes.
 
     Returns:
-        The network, initialised as in the lecture (:func:`lecture_init`). Shape: (B, T) token ids to (B, V) logits.
+        The network, initialised as in the lecture (:func:`init_as_lecture`). Shape: (B, T) token ids to (B, V) logits.
 
     Raises:
-        ValueError: A size is below 1, or the group sizes do not multiply to ``block_size``.
+        ArgumentError: ``vocab_size`` is below 1.
 
     Examples:
-        >>> network = wavenet(vocab_size=27)
+        >>> network = build(NetworkConfig(), vocab_size=27)
         >>> sum(p.numel() for p in network.parameters())
         76579
-        >>> receptive_field(network)
-        8
 
     Sources: Karpathy, "Building makemore, part 5: Building a WaveNet"; van den Oord et al., "WaveNet: A Generative
     Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499.
     """
-    check_sizes(vocab_size=vocab_size, block_size=block_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
-    groups = group_sizes(block_size, group_size)
-    widths = [embedding_dim] + [hidden_dim] * len(groups)
-    layers: list[nn.Module] = [nn.Embedding(vocab_size, embedding_dim)]
-    for group, (in_dim, out_dim) in zip(groups, pairwise(widths), strict=True):
-        layers += [
-            FlattenConsecutive(group),
-            nn.Linear(group * in_dim, out_dim, bias=False),  # batch norm has its own bias
-            BatchNorm1d(out_dim),
-            nn.Tanh(),
-        ]
-    layers += [nn.Linear(hidden_dim, vocab_size, bias=not logits_norm)]
-    if logits_norm:
-        layers += [BatchNorm1d(vocab_size)]
-    return lecture_init(nn.Sequential(*layers))
+    check_at_least(1, vocab_size=vocab_size)
+    layers: list[nn.Module] = [nn.Embedding(vocab_size, config.embedding_dim)]
+    width, num_steps = config.embedding_dim, config.block_size
+    for group in config.group_sizes:
+        num_steps //= group
+        hidden = hidden_layers(config, group * width, num_steps)
+        fits = config.residual and width == config.hidden_dim  # the newest step is as wide as what is added to it
+        layers += [FlattenConsecutive(group), *([Residual(*hidden)] if fits else hidden)]
+        width = config.hidden_dim
+    layers += [nn.Linear(width, vocab_size, bias=not config.logits_norm)]
+    if config.logits_norm:
+        layers += [make_norm(config, vocab_size, num_steps)]
+    return init_as_lecture(nn.Sequential(*layers))
 
 
-def mlp(
-    vocab_size: int, block_size: int = 8, embedding_dim: int = 10, hidden_dim: int = 200, logits_norm: bool = False
-) -> nn.Sequential:
-    """The flat network the lecture starts from: the whole context is joined at once, which is one group of all steps.
-
-    Arguments, result and errors are those of :func:`wavenet`.
-
-    Examples:
-        >>> sum(p.numel() for p in mlp(vocab_size=27, block_size=3).parameters())
-        12097
-
-    Sources: Bengio et al., "A Neural Probabilistic Language Model" (2003); Karpathy, "makemore, part 3 and 5".
-    """
-    return wavenet(vocab_size, block_size, embedding_dim, hidden_dim, block_size, logits_norm)
+def hidden_layers(config: NetworkConfig, in_features: int, num_steps: int) -> list[nn.Module]:
+    """Linear, norm and activation (and dropout, if there is any), for a level of so many steps."""
+    activation = {"tanh": nn.Tanh, "gelu": nn.GELU, "gate": Gate}[config.activation]()
+    width = 2 * config.hidden_dim if config.activation == "gate" else config.hidden_dim
+    layers = [
+        nn.Linear(in_features, width, bias=False),  # the norm has its own bias
+        make_norm(config, width, num_steps),
+        activation,
+    ]
+    return [*layers, nn.Dropout(config.dropout)] if config.dropout else layers
 
 
-def gated(
-    vocab_size: int,
-    block_size: int = 16,
-    embedding_dim: int = 64,
-    hidden_dim: int = 128,
-    group_size: int | Sequence[int] = 2,
-    activation: Literal["gate", "gelu"] = "gate",
-    norm: Literal["batch", "layer"] = "batch",
-    dropout: float = 0.0,
-) -> nn.Sequential:
-    """The hierarchy of :func:`wavenet` with :class:`wavenet.network.layers.GatedResidual` as its hidden layers.
-
-    Args:
-        vocab_size, block_size, embedding_dim, hidden_dim, group_size: See :func:`wavenet`.
-        activation: ``gate`` (tanh times sigmoid, as in WaveNet) or ``gelu``.
-        norm: ``batch`` or ``layer``.
-        dropout: Probability of zeroing a feature of a hidden layer.
-
-    Raises:
-        ValueError: As :func:`wavenet`, or ``activation``, ``norm`` or ``dropout`` is none of these.
-
-    Examples:
-        >>> sum(p.numel() for p in gated(27, block_size=8, embedding_dim=24, activation="gelu").parameters())
-        76579
-    """
-    check_sizes(vocab_size=vocab_size, block_size=block_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
-    groups = group_sizes(block_size, group_size)
-    widths = [embedding_dim] + [hidden_dim] * len(groups)
-    layers: list[nn.Module] = [nn.Embedding(vocab_size, embedding_dim)]
-    for group, (in_dim, out_dim) in zip(groups, pairwise(widths), strict=True):
-        layers += [
-            FlattenConsecutive(group),
-            GatedResidual(group * in_dim, out_dim, group, activation, norm, dropout),
-        ]
-    return lecture_init(nn.Sequential(*layers, nn.Linear(hidden_dim, vocab_size)))
+def make_norm(config: NetworkConfig, num_features: int, num_steps: int) -> nn.Module:
+    """The norm of a level of so many steps."""
+    if config.norm == "layer":
+        return nn.LayerNorm(num_features)
+    if config.norm == "batch_per_position" and num_steps > 1:  # with one step left there is nothing to get wrong
+        return PerPositionBatchNorm1d(num_features, num_steps)
+    return BatchNorm1d(num_features)
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raises a ValueError for a size below 1."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-
-
-def group_sizes(block_size: int, group_size: int | Sequence[int]) -> tuple[int, ...]:
-    """The number of steps that each level joins, from the input on.
-
-    Raises:
-        ValueError: They do not multiply to ``block_size``.
-
-    Examples:
-        >>> group_sizes(27, 3)
-        (3, 3, 3)
-        >>> group_sizes(8, (2, 4))
-        (2, 4)
-    """
-    if isinstance(group_size, int):
-        groups = [group_size]
-        while group_size > 1 and prod(groups) < block_size:
-            groups.append(group_size)
-    else:
-        groups = list(group_size)
-    if (min(groups, default=0) < 2 and groups != [1]) or prod(groups) != block_size:
-        raise ValueError(
-            f"group_size {group_size} does not make block_size {block_size}: "
-            f"expected group sizes above 1 whose product is {block_size}, got {'·'.join(map(str, groups)) or 'none'}"
-        )
-    return tuple(groups)
-
-
-def lecture_init(network: nn.Sequential) -> nn.Sequential:
+def init_as_lecture(network: nn.Sequential) -> nn.Sequential:
     """Draws linear weights from N(0, 1/fan_in), zeroes biases, and makes the first predictions nearly uniform.
 
-    The last layer's gain (the linear layer's weights or, if batch norm follows it, that norm's scale) is multiplied by
+    The last layer's gain (the linear layer's weights or, if a norm follows it, that norm's scale) is multiplied by
     0.1, so that the first loss is close to ln(V) nats instead of several times that.
     """
     for layer in network.modules():
@@ -162,31 +76,6 @@ def lecture_init(network: nn.Sequential) -> nn.Sequential:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     last = network[-1]
-    if isinstance(last, nn.Linear | nn.BatchNorm1d):
+    if isinstance(last, nn.Linear | nn.BatchNorm1d | nn.LayerNorm):
         last.weight.data.mul_(0.1)
     return network
-
-
-def receptive_field(network: nn.Sequential) -> int:
-    """How many tokens of context the prediction depends on: the product of the group sizes.
-
-    Examples:
-        >>> receptive_field(wavenet(vocab_size=27, block_size=16, group_size=(2, 4, 2)))
-        16
-    """
-    return prod(layer.group_size for layer in network if isinstance(layer, FlattenConsecutive))
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Runs a block without gradients and in eval mode, then brings back the mode of before.
-
-    A batch of one gives no NaN, and no running statistic changes.
-    """
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        network.train(training)

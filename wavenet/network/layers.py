@@ -1,8 +1,15 @@
-"""The layers that PyTorch does not have; everything else in a network is ``torch.nn``."""
+"""The layers that PyTorch does not have; everything else in a network is ``torch.nn``.
 
-from typing import Literal
+Only :class:`FlattenConsecutive` mixes time. Every other layer must treat each position alone, whether it is given
+(B, T, C), (B, C) or packed rows (R, C); one that does not says ``position_wise = False``.
+"""
 
+from math import prod
+
+import torch
 from torch import Tensor, nn
+
+from wavenet.errors import check_at_least
 
 
 class FlattenConsecutive(nn.Module):
@@ -33,8 +40,7 @@ class FlattenConsecutive(nn.Module):
 
     def __init__(self, group_size: int) -> None:
         super().__init__()
-        if group_size < 1:
-            raise ValueError(f"group_size must be at least 1, got {group_size}")
+        check_at_least(1, group_size=group_size)
         self.group_size = group_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,66 +108,82 @@ class Gate(nn.Module):
         return signal.tanh() * gate.sigmoid()  # (*, C)
 
 
-class GatedResidual(nn.Module):
-    """A hidden layer after :class:`FlattenConsecutive`: linear, norm, activation, dropout, added to the newest step.
+class PerPositionBatchNorm1d(nn.Module):
+    """Batch norm with the lecture's bug: statistics over the batch alone, so each of T positions keeps its own.
 
-    It treats each position alone. The last features of a joined vector are its newest step; when there are as many of
-    them as outputs they are added, so that a deep network passes on what it knows. The first layer, whose input is as
-    wide as the embedding, has nothing to add where the embedding is narrower.
+    Gain and bias are shared by the positions, as the lecture's were. A correct layer averages over batch and time.
+    It is kept for comparison. A network with it runs windowed only, since it is not position-wise.
 
     Args:
-        in_features: Features of a joined step, n·C.
-        out_features: Features of the result.
-        group_size: Steps n that were joined.
-        activation: ``gate`` (:class:`Gate`) or ``gelu``.
-        norm: ``batch`` or ``layer``.
-        dropout: Probability of zeroing a feature of what is added.
+        num_features: Channels C.
+        num_steps: Positions T.
 
     Shape:
-        - Input: :math:`(B, n C)` or :math:`(B, T, n C)`.
-        - Output: the same with ``out_features`` for :math:`n C`.
+        - Input: :math:`(B, T, C)`.
+        - Output: the same as the input.
+    """
 
-    Raises:
-        ValueError: An argument is none of these, or ``in_features`` is not a multiple of ``group_size``.
+    position_wise = False
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, num_steps: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_steps, num_features))
+        self.register_buffer("running_var", torch.ones(num_steps, num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            var, mean = torch.var_mean(x, dim=0)  # (T, C): the bug; it should be dim=(0, 1), giving (C,)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var, self.momentum)
+        return (x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.numel()}, num_steps={self.running_mean.shape[0]}"
+
+
+class Residual(nn.Sequential):
+    """A block whose result is added to the newest step of its input, so that a deep network passes on what it knows.
+
+    It follows :class:`FlattenConsecutive`: the last C features of a joined step are its newest step. It is
+    position-wise if its layers are.
+
+    Args:
+        layers: The block; its output has C features, at most as many as its input.
+
+    Shape:
+        - Input: :math:`(*, n C)`.
+        - Output: :math:`(*, C)`.
 
     Examples:
         >>> import torch
-        >>> GatedResidual(256, 128, group_size=2)(torch.zeros(32, 4, 256)).shape
+        >>> Residual(nn.Linear(256, 128), nn.GELU())(torch.zeros(32, 4, 256)).shape
         torch.Size([32, 4, 128])
 
-    Source of ``gelu``: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), https://arxiv.org/abs/1606.08415.
+    Source: He et al., "Deep Residual Learning" (2015), https://arxiv.org/abs/1512.03385.
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        group_size: int,
-        activation: Literal["gate", "gelu"] = "gate",
-        norm: Literal["batch", "layer"] = "batch",
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        if group_size < 1 or in_features % group_size:
-            raise ValueError(f"in_features must be a multiple of group_size {group_size}, got {in_features}")
-        if activation not in ("gate", "gelu"):
-            raise ValueError(f"activation must be gate or gelu, got {activation}")
-        if norm not in ("batch", "layer"):
-            raise ValueError(f"norm must be batch or layer, got {norm}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be from 0 to below 1, got {dropout}")
-        self.activation: nn.Module = Gate() if activation == "gate" else nn.GELU()
-        self.residual = in_features // group_size == out_features
-        self.out_features = out_features
-        width = 2 * out_features if activation == "gate" else out_features
-        self.linear = nn.Linear(in_features, width, bias=False)  # the norm has its own bias
-        self.norm: nn.Module = BatchNorm1d(width) if norm == "batch" else nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.linear(x))  # (..., 2*C) before a gate, else (..., C)
-        y = self.dropout(self.activation(y))  # (..., C)
-        return x[..., -self.out_features :] + y if self.residual else y
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # (*, C)
+        return x[..., -y.shape[-1] :] + y  # (*, C)
 
-    def extra_repr(self) -> str:
-        return f"activation={type(self.activation).__name__.lower()}, residual={self.residual}"
+
+def position_wise(network: nn.Module) -> bool:
+    """Whether all layers but :class:`FlattenConsecutive` treat each position alone, so that the network can slide."""
+    return all(getattr(layer, "position_wise", True) for layer in network.modules())
+
+
+def receptive_field(network: nn.Sequential) -> int:
+    """How many tokens of context the prediction depends on: the product of the group sizes.
+
+    Examples:
+        >>> receptive_field(nn.Sequential(FlattenConsecutive(2), FlattenConsecutive(4)))
+        8
+    """
+    return prod(layer.group_size for layer in network if isinstance(layer, FlattenConsecutive))

@@ -1,60 +1,69 @@
-"""Words as tensors, as windows of context or packed whole, and the order in which training visits them."""
+"""Words as tensors: batches of windows or of packed words, and the prefix tree that packs them."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
-from wavenet.network.sliding import PackedWords, Windows
+
+CHUNK = 1024
+"""Words, or beginnings of words, that go through a network at a time where a caller has no reason for another number:
+their activations fit a usual processor's cache."""
 
 
-class WindowDataset(Dataset[Windows]):
-    """Every (context, target) of the words: each character is predicted, and then the boundary that ends the word.
+class Windows(NamedTuple):
+    """A batch of contexts (B, T) and targets (B,)."""
 
-    The words lie on one axis of N tokens. A window is cut out when it is asked for, whole batches at a time, so that
-    memory grows with the text and not with ``block_size``.
+    contexts: Tensor
+    targets: Tensor
 
-    Args:
-        words: The words, each used once.
-        vocabulary: Their characters' token ids.
-        block_size: Length T of a context.
+    def to(self, device: torch.device) -> "Windows":
+        """The same batch on a device."""
+        return Windows(*(part.to(device) for part in self))
+
+
+class PackedWords(NamedTuple):
+    """Whole words on one axis: R rows, the boundary's and one for each distinct beginning of a word, and N targets.
+
+    ``tokens`` (R,), the last of each beginning; ``previous`` (R,), the row of the token before it, the boundary's being
+    its own; ``targets`` (N,), the tokens of word after word; ``rows`` (N,), which row predicts each of them: the
+    boundary's for the first character of a word.
+    """
+
+    tokens: Tensor
+    previous: Tensor
+    targets: Tensor
+    rows: Tensor
+
+    def to(self, device: torch.device) -> "PackedWords":
+        """The same batch on a device."""
+        return PackedWords(*(part.to(device) for part in self))
+
+
+Batch = Windows | PackedWords
+
+
+def encode_words(words: Sequence[str], vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    """The tokens (N,) of word after word, each with its closing boundary, and how many belong to each word (W,).
 
     Raises:
         UnknownCharacterError: A character of a word is not in the vocabulary.
 
     Examples:
-        >>> windows = WindowDataset(["ab"], Vocabulary("ab"), block_size=3)
-        >>> contexts, targets = windows[torch.arange(len(windows))]
-        >>> contexts
-        tensor([[0, 0, 0],
-                [0, 0, 1],
-                [0, 1, 2]])
-        >>> targets
-        tensor([1, 2, 0])
+        >>> encode_words(["ab", "b"], Vocabulary("ab"))
+        (tensor([1, 2, 0, 2, 0]), tensor([3, 2]))
     """
-
-    def __init__(self, words: Sequence[str], vocabulary: Vocabulary, block_size: int) -> None:
-        lengths = torch.tensor([len(word) + 1 for word in words])
-        self.tokens = torch.tensor([token for word in words for token in (*vocabulary.encode(word), BOUNDARY)])  # (N,)
-        starts = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-        self.position = torch.arange(len(self.tokens)) - starts  # (N,), of a token in its word
-        self.lags = torch.arange(block_size, 0, -1)  # (T,), how far back each token of a context lies
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, index: Tensor) -> Windows:
-        """Contexts (B, T) and targets (B,) at the positions ``index`` (B,)."""
-        contexts = self.tokens[(index[:, None] - self.lags).clamp_(min=0)]  # (B, T)
-        before_word = self.lags > self.position[index][:, None]  # (B, T)
-        return Windows(contexts.masked_fill_(before_word, BOUNDARY), self.tokens[index])
+    tokens = torch.tensor([token for word in words for token in (*vocabulary.encode(word), BOUNDARY)])  # (N,)
+    return tokens, torch.tensor([len(word) + 1 for word in words])  # (W,)
 
 
-class WordDataset(Dataset[PackedWords]):
-    """Whole words, packed on one axis: a row for the boundary, and one for each distinct beginning of a word.
+class PrefixTree:
+    """The beginnings of words as a tree, from which any of the words are packed: the index of a batch gives the batch.
+
+    Training, scoring and the exclusion of words all read words this way. The empty beginning, number 0, is the
+    boundary; shorter beginnings have smaller numbers, and each knows the beginning that is one character shorter.
 
     Args:
         words: The words.
@@ -64,18 +73,24 @@ class WordDataset(Dataset[PackedWords]):
         UnknownCharacterError: A character of a word is not in the vocabulary.
 
     Examples:
-        >>> words = WordDataset(["ab", "b", "aa"], Vocabulary("ab"))
-        >>> batch = words[torch.tensor([0, 2])]
+        >>> tree = PrefixTree(["ab", "b", "aa"], Vocabulary("ab"))
+        >>> batch = tree[torch.tensor([0, 2])]
         >>> batch.tokens, batch.previous  # the boundary, a, aa and ab
         (tensor([0, 1, 1, 2]), tensor([0, 0, 1, 1]))
         >>> batch.targets, batch.rows
         (tensor([1, 2, 0, 1, 1, 0]), tensor([0, 1, 3, 0, 1, 2]))
+
+    Attributes:
+        targets: (N,) the tokens of word after word, each with its closing boundary.
+        lengths, starts: (W,) how many of them belong to a word, and where they begin.
+        beginning: (N,) the number of the beginning that comes before each of the targets.
+        tokens, previous: The last token of each beginning, and the number of the beginning without it.
+        level_sizes: How many beginnings there are of each length.
     """
 
     def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
-        self.lengths = torch.tensor([len(word) + 1 for word in words])  # (W,)
+        self.targets, self.lengths = encode_words(words, vocabulary)
         self.starts = self.lengths.cumsum(0) - self.lengths  # (W,)
-        self.targets = torch.tensor([token for word in words for token in (*vocabulary.encode(word), BOUNDARY)])  # (N,)
         self._grow_tree(len(vocabulary))
 
     def _grow_tree(self, vocab_size: int) -> None:
@@ -111,46 +126,10 @@ class WordDataset(Dataset[PackedWords]):
         )
 
 
-class BatchIndices(Sampler[Tensor]):
-    """Batches of indices (B,); the order of an epoch is a function of the seed and the epoch alone.
+def pack(words: Sequence[str], vocabulary: Vocabulary) -> PackedWords:
+    """All the words, in their order, as one batch.
 
-    Args:
-        num_examples: Indices run from 0 to ``num_examples - 1``.
-        batch_size: Indices in a batch; the last one of an epoch may be smaller. When shuffling, a last batch of one
-            joins the batch before it, because batch norm cannot train on one example.
-        seed: Seed of the shuffling; ``None`` keeps the order.
-        replacement: Whether every index is drawn anew, as in the lecture, instead of once an epoch.
+    Raises:
+        UnknownCharacterError: A character of a word is not in the vocabulary.
     """
-
-    def __init__(self, num_examples: int, batch_size: int, seed: int | None = None, replacement: bool = False) -> None:
-        self.num_examples = num_examples
-        self.batch_size = batch_size
-        self.seed = seed
-        self.replacement = replacement
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order comes next; Lightning calls it."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.num_examples // self.batch_size) - self._joins_last
-
-    def __iter__(self) -> Iterator[Tensor]:
-        batches = list(torch.split(self._order(), self.batch_size))
-        if self._joins_last:
-            batches[-2:] = [torch.cat(batches[-2:])]
-        return iter(batches)
-
-    @property
-    def _joins_last(self) -> bool:
-        shuffling = self.seed is not None and not self.replacement
-        return shuffling and self.num_examples > self.batch_size and self.num_examples % self.batch_size == 1
-
-    def _order(self) -> Tensor:
-        if self.seed is None:
-            return torch.arange(self.num_examples)
-        generator = torch.Generator().manual_seed(random.Random(f"{self.seed}/{self.epoch}").getrandbits(63))
-        if self.replacement:
-            return torch.randint(self.num_examples, (len(self) * self.batch_size,), generator=generator)
-        return torch.randperm(self.num_examples, generator=generator)
+    return PrefixTree(words, vocabulary)[torch.arange(len(words))]

@@ -1,15 +1,16 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
 import logging
-import os
 import sys
 import threading
 import warnings
-from io import TextIOWrapper
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import lightning as L
+import yaml
+from jsonargparse import dict_to_namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -17,24 +18,27 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.corpus.reading import find_corpus
-from wavenet.network.sliding import steppable
-from wavenet.training.callbacks.health import NetworkHealth
-from wavenet.training.callbacks.monitoring import (
-    FinalValidation,
-    RunRecord,
-    TrainingScalars,
-    WordSamples,
-    checkpoints,
-    log_results,
-)
-from wavenet.training.callbacks.progress import LayerTable, StepProgress
-from wavenet.training.checks import check_trainer, settings_of
+from wavenet.corpus.download import find_corpus
+from wavenet.errors import ArgumentError, UsageError
+from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.model import TrainedModel
+from wavenet.inference.scoring import Score, score_of
+from wavenet.network.config import NetworkConfig
+from wavenet.network.layers import position_wise
+from wavenet.runs import LAST, RunFolder, command, shipped
+from wavenet.training.callbacks import MONITORS
+from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
+from wavenet.training.callbacks.final_validation import FinalValidation
+from wavenet.training.callbacks.layer_table import LayerTable
+from wavenet.training.callbacks.progress import StepProgress
+from wavenet.training.callbacks.record import log_results
+from wavenet.training.checks import check_trainer, record_to_use
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
+from wavenet.training.optimization import OptimizationConfig
 from wavenet.training.report import finish_run
 
-DEFAULT_CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "default.yaml"
+DEFAULT_CONFIG = shipped("configs") / "default.yaml"
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
@@ -44,32 +48,48 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
 )
 
 
-MONITORS = {"scalars": TrainingScalars, "samples": WordSamples, "record": RunRecord, "health": NetworkHealth}
+def language_model(
+    alphabet: str, network: NetworkConfig = NetworkConfig(), optimization: OptimizationConfig = OptimizationConfig()
+) -> LanguageModel:
+    """What ``--model`` describes: a :class:`wavenet.LanguageModel` without the networks that only Python can give."""
+    return LanguageModel(alphabet, network, optimization)
 
 
-class OneLineErrorParser(LightningArgumentParser):
-    """A parser whose errors are one line on stderr and exit code 2."""
+class Parser(LightningArgumentParser):
+    """A parser that says what is wrong with an option by an exception, which the command's frame shows."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        sys.stderr.write(f"error: {one_line(message)}\n")
-        sys.exit(2)
+        raise UsageError(message)
 
 
 class WaveNetCLI(LightningCLI):
     """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
 
-    def __init__(self) -> None:
-        if not DEFAULT_CONFIG.is_file():
-            raise FileNotFoundError(f"{DEFAULT_CONFIG} not found: train from a clone, installed with pip install -e .")
+    def __init__(self, args: list[str]) -> None:
+        self.args = args
         defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
         super().__init__(
-            LanguageModel,
+            language_model,
             WordsDataModule,
-            parser_class=OneLineErrorParser,
+            args=args,
+            parser_class=Parser,
             parser_kwargs={subcommand: dict(defaults) for subcommand in self.subcommands()},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the arguments that were given, which Lightning's own does with a warning."""
+        self.config = parser.parse_args(args)
+
+    def instantiate_classes(self) -> None:
+        """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
+        try:
+            super().instantiate_classes()
+        except ArgumentError as error:
+            options = vars(self.config[self.subcommand].as_flat())
+            names = [name for name in options if name == error.name or name.endswith(f".{error.name}")]
+            raise ArgumentError(names[0] if len(names) == 1 else error.name, error.problem) from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -81,46 +101,46 @@ class WaveNetCLI(LightningCLI):
         parser.add_argument("--quiet", action="store_true", help="Show the final lines only.")
         for name, callback in MONITORS.items():
             parser.add_class_arguments(callback, name)
-        parser.link_arguments("model.block_size", "data.block_size")
+        parser.link_arguments("model.network.block_size", "data.block_size")
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """Makes the checkpoint's settings the defaults, and refuses the given ones that contradict them."""
         subcommand = self.config.subcommand
         ckpt_path = self.config[subcommand].ckpt_path
-        self.recorded: dict[str, Any] | None = None
+        self.recorded: TrainedOn | None = None
         if ckpt_path is None:
             if subcommand != "fit":
-                raise ValueError(f"{subcommand} needs trained weights: expected --ckpt_path FILE, got none")
+                raise ArgumentError("ckpt_path", f"must name a file: {subcommand} needs trained weights, got none")
             return
         if ckpt_path in ("last", "best"):
-            raise ValueError(
-                f"--ckpt_path {ckpt_path} means a checkpoint of this process, which has none: "
-                f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt"
+            raise ArgumentError(
+                "ckpt_path",
+                f"{ckpt_path} means a checkpoint of this process, which has none: "
+                f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt",
             )
-        model, recorded = settings_of(ckpt_path, subcommand)
-        data = {name: recorded[name] for name in ("split_seed", "deduplicate", "batching")}
-        data |= {"path": str(find_corpus(recorded["path"])), "alphabet": model.pop("alphabet")}
-        defaults = {f"model.{name}": value for name, value in model.items()}
-        defaults |= {f"data.{name}": value for name, value in data.items()}
+        record = record_to_use(ckpt_path, subcommand)
+        self.recorded = cast(TrainedOn, record.trained_on)
+        fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
+        fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
+        fixed["data.alphabet"] = record.alphabet
+        defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
+        defaults |= fixed | {"data.path": str(find_corpus(self.recorded.path))}
         parser = self._subcommand_parsers[subcommand]
         with open(DEFAULT_CONFIG, encoding="utf-8") as file:
-            default_config = parser.parse_string(file.read(), defaults=False)
+            default_config = dict_to_namespace(yaml.safe_load(file))
         parser.default_config_files = []
         parser.set_defaults({**vars(default_config.as_flat()), **defaults})
-        self.config = self.parser.parse_args()
+        self.config = self.parser.parse_args(self.args)
         config = self.config[subcommand]
-        for name in (*(f"model.{name}" for name in model), "data.alphabet"):
-            if config[name] != defaults[name]:
-                raise ValueError(
-                    f"--{name} contradicts the checkpoint: expected {defaults[name]!r}, got {config[name]!r}"
-                )
-        self.recorded = recorded
+        for name, expected in fixed.items():
+            if config[name] != expected:
+                raise ArgumentError(name, f"contradicts the checkpoint: expected {expected!r}, got {config[name]!r}")
 
     def after_instantiate_classes(self) -> None:
-        if self.datamodule.batching == "words" and not steppable(self.model.network):
-            raise ValueError(
-                "the batch-norm bug keeps statistics per position: expected --data.batching windows, got words"
+        if self.datamodule.batching == "words" and not position_wise(self.model.network):
+            raise ArgumentError(
+                "data.batching", "must be windows for a norm that keeps statistics per position, got words"
             )
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
@@ -130,12 +150,9 @@ class WaveNetCLI(LightningCLI):
             print(f"note: {corpus.note}", file=sys.stderr)
         if self.recorded is None:
             return
-        if self.datamodule.path == str(find_corpus(self.recorded["path"])) and corpus.sha256 != self.recorded["sha256"]:
-            raise ValueError(
-                f"{corpus.path} has changed since the checkpoint was written: expected SHA-256 "
-                f"{self.recorded['sha256']}, got {corpus.sha256}; give --data.path to use another corpus"
-            )
-        self.datamodule.load_state_dict(self.recorded)
+        if self.datamodule.path == str(find_corpus(self.recorded.path)):
+            self.recorded.check(corpus)
+        self.datamodule.load_state_dict(asdict(self.recorded))
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
@@ -158,17 +175,19 @@ class WaveNetCLI(LightningCLI):
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
                 if Path(experiment).name != experiment or not experiment:
-                    raise ValueError(
-                        f"--experiment names a folder: expected a name without slashes, got {experiment!r}"
-                    )
+                    raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
                 kwargs["logger"] = TensorBoardLogger(config.default_root_dir, experiment, default_hp_metric=False)
         else:  # an evaluation leaves nothing behind
             kwargs.update(logger=False, enable_checkpointing=False)
             self.save_config_callback = None
         self.trainer_defaults["callbacks"] = callbacks
-        trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        plugins = config.plugins or []
+        given = plugins if isinstance(plugins, list) else [plugins]
+        trainer = super().instantiate_trainer(
+            enable_model_summary=False, plugins=[*given, WholeCheckpointIO()], **kwargs
+        )
         if trainer.world_size > 1:
-            raise ValueError(f"expected one device, got {trainer.world_size}: set --trainer.devices 1")
+            raise ArgumentError("trainer.devices", f"must be 1, got {trainer.world_size}")
         return trainer
 
     def fit(self, **kwargs: Any) -> None:
@@ -179,7 +198,7 @@ class WaveNetCLI(LightningCLI):
                 self.trainer.save_checkpoint(self._last_checkpoint)
         except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
             last = self._last_checkpoint
-            saved = f"; continue with python train.py fit --ckpt_path {last}" if last.exists() else ""
+            saved = f"; continue with {command('wavenet')} fit --ckpt_path {last}" if last.exists() else ""
             sys.stderr.write(f"interrupted at step {self.trainer.global_step}{saved}\n")
             sys.exit(143 if isinstance(stop, SIGTERMException) else 130)
         except OSError as error:
@@ -189,7 +208,7 @@ class WaveNetCLI(LightningCLI):
 
     @property
     def _last_checkpoint(self) -> Path:
-        return Path(self.trainer.log_dir or ".") / "checkpoints" / "last.ckpt"
+        return RunFolder(Path(self.trainer.log_dir or ".")).checkpoint(LAST)
 
     def after_fit(self) -> None:
         if self.trainer.log_dir is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
@@ -198,7 +217,7 @@ class WaveNetCLI(LightningCLI):
         metrics = finish_run(
             self.model,
             self.datamodule,
-            run_dir=Path(self.trainer.log_dir),
+            run=RunFolder(Path(self.trainer.log_dir)),
             watch_dir=Path(self.trainer.default_root_dir) if watched else None,
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
@@ -208,48 +227,37 @@ class WaveNetCLI(LightningCLI):
             log_results(self.trainer, self.model, self.datamodule, metrics)
 
     def predict(self, **kwargs: Any) -> None:
-        """Writes a line ``word<TAB>log-probability in nats`` to stdout for each word."""
+        """Keeps the scores of the words that were predicted."""
         batches = self.trainer.predict(**{**kwargs, "return_predictions": True}) or ()
         log_probs = [log_prob for batch in batches for log_prob in cast(Tensor, batch).tolist()]
-        for word, log_prob in zip(
-            self.datamodule.predict_words, log_probs, strict=False
-        ):  # a limit may cut the batches
-            print(f"{word}\t{log_prob:.4f}")
+        words = self.datamodule.predict_words[: len(log_probs)]  # a limit may cut the batches
+        self.scores: list[Score] = score_of(words, log_probs)
+
+    @property
+    def trained_model(self) -> TrainedModel:
+        """The model, to be used."""
+        return TrainedModel(self.model.network, self.model.vocabulary)
 
 
-def one_line(message: object) -> str:
-    """The message on a single line."""
-    if isinstance(message, OSError) and message.filename is not None:
-        message = f"{message.filename}: {message.strerror}"
-    return " ".join(str(message).split())
+def run(args: list[str]) -> WaveNetCLI:
+    """Trains or evaluates as the arguments say: ``["fit", "--experiment", "mine"]``.
+
+    Raises:
+        UsageError, ArgumentError: An argument is wrong.
+        Exception: What goes wrong while running.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
+    for message in NOT_APPLICABLE:
+        warnings.filterwarnings("ignore", message=message)
+    threading.excepthook = keep_quiet
+    try:
+        return WaveNetCLI(args)
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
 
 
 def keep_quiet(args: threading.ExceptHookArgs) -> None:
     """Leaves it to the main thread to say that TensorBoard's writer thread cannot write."""
     if not isinstance(args.exc_value, OSError):
         threading.__excepthook__(args)
-
-
-def main() -> None:
-    """Runs the command line; what a user can cause ends in one line on stderr and exit code 1."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
-    for message in NOT_APPLICABLE:
-        warnings.filterwarnings("ignore", message=message)
-    threading.excepthook = keep_quiet
-    for stream in (sys.stdout, sys.stderr):
-        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run
-    try:
-        WaveNetCLI()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
-    except (ValueError, OSError, RuntimeError, ImportError, MisconfigurationException) as error:
-        if os.environ.get("WAVENET_TRACEBACK"):
-            raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        sys.exit(1)

@@ -1,19 +1,24 @@
 """The data module: a corpus, its splits, and the batches of windows that training and evaluation see."""
 
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from wavenet.corpus.reading import Corpus, Split, default_corpus, leaks, read_corpus, split_words
+from wavenet.corpus.download import default_corpus
+from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.splitting import Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.network.packing import BatchIndices, WindowDataset, WordDataset
-from wavenet.network.sliding import PackedWords, Windows
+from wavenet.errors import ArgumentError, check_at_least
+from wavenet.inference.checkpoint import TrainedOn
+from wavenet.network.packing import CHUNK, Batch, PrefixTree, pack
+from wavenet.training.datasets import BatchIndices, WindowDataset
 
-EVAL_SIZE = 2**12  # context tokens, or 16 times the words, in one evaluation batch: what it makes fits a usual cache
+WORD_LENGTH = 16  # about how many tokens there are in a word, where memory is planned
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
 
 
@@ -24,8 +29,8 @@ class WordsDataModule(L.LightningDataModule):
         path: The corpus: one word per line, or tab-separated with the word first. By default data/names.txt,
             downloaded when it is missing, or the bundled data/world_names.tsv when there is no network.
         block_size: Length T of a context.
-        batching: ``words`` packs whole words (:class:`wavenet.network.sliding.PackedWords`); ``windows`` serves single contexts
-            (:class:`wavenet.network.sliding.Windows`), as the lecture does. The losses of an evaluation are the same.
+        batching: ``words`` packs whole words (:class:`wavenet.network.packing.PackedWords`); ``windows`` serves single
+            contexts (:class:`wavenet.network.packing.Windows`), as the lecture does. Their losses are the same.
         batch_size: Words, or windows, in a training batch.
         split_seed: Alone decides which words are train, validation and test; 42 makes the lecture's split.
         deduplicate: Whether a word that occurs twice counts once, so that no word is in two splits.
@@ -34,7 +39,8 @@ class WordsDataModule(L.LightningDataModule):
         predict_path: Words that ``predict`` scores, in the same format; by default those of the test split.
 
     Raises:
-        OSError, ValueError: See :func:`wavenet.corpus.reading.read_corpus`, :func:`wavenet.corpus.reading.split_words`.
+        OSError, ValueError: See :func:`wavenet.corpus.reading.read_corpus` and
+            :func:`wavenet.corpus.splitting.split_corpus`.
         UnknownCharacterError: A character of a word is not in ``alphabet``.
 
     Examples:
@@ -48,7 +54,7 @@ class WordsDataModule(L.LightningDataModule):
         path: str | None = None,
         block_size: int = 8,
         batching: Literal["words", "windows"] = "words",
-        batch_size: int = 32,
+        batch_size: int = 256,
         split_seed: int = 42,
         deduplicate: bool = False,
         replacement: bool = False,
@@ -56,12 +62,13 @@ class WordsDataModule(L.LightningDataModule):
         predict_path: str | None = None,
     ) -> None:
         super().__init__()
-        if block_size < 1:
-            raise ValueError(f"block_size must be at least 1, got {block_size}")
+        check_at_least(1, block_size=block_size)
         if batching not in ("words", "windows"):
-            raise ValueError(f"batching must be words or windows, got {batching}")
+            raise ArgumentError("batching", f"must be words or windows, got {batching}")
         if batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2, for batch norm to have a variance, got {batch_size}")
+            raise ArgumentError(
+                "batch_size", f"must be at least 2, for batch norm to have a variance, got {batch_size}"
+            )
         self.path = path
         self.block_size = block_size
         self.batching = batching
@@ -71,7 +78,7 @@ class WordsDataModule(L.LightningDataModule):
         self.replacement = replacement
         self.predict_path = predict_path
         self._alphabet = alphabet
-        self._datasets: dict[str, WindowDataset | WordDataset] = {}
+        self._datasets: dict[str, WindowDataset | PrefixTree] = {}
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -80,9 +87,8 @@ class WordsDataModule(L.LightningDataModule):
 
     @cached_property
     def split(self) -> Split:
-        """The words of the three splits."""
-        words = self.corpus.deduplicated() if self.deduplicate else self.corpus.words
-        return split_words(words, self.split_seed)
+        """The words and labels of the three splits."""
+        return split_corpus(self.corpus, self.split_seed, self.deduplicate)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -95,83 +101,74 @@ class WordsDataModule(L.LightningDataModule):
         return self.vocabulary.alphabet
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
+    def trained_on(self) -> TrainedOn:
         """What identifies the data of a run: file, SHA-256, words and examples of each split, words in two splits."""
-        return {
-            "path": str(self.corpus.path),
-            "sha256": self.corpus.sha256,
-            "note": self.corpus.note,
-            "split_seed": self.split_seed,
-            "deduplicate": self.deduplicate,
-            "batching": self.batching,
-            "words": {stage: len(words) for stage, words in self.split._asdict().items()},
-            "examples": {stage: sum(map(len, words)) + len(words) for stage, words in self.split._asdict().items()},
-            "also_in_train": leaks(self.split),
-        }
+        return TrainedOn.describe(self.corpus, self.split, self.split_seed, self.deduplicate, self.batching)
 
     def setup(self, stage: str) -> None:
         """Builds the datasets of a stage; a character outside the alphabet is found here, before anything runs."""
         if stage == "predict":
             path = self.predict_path
-            self.predict_words = self.split.test if path is None else read_corpus(Path(path)).words
+            self.predict_words = self.split.test.words if path is None else read_corpus(Path(path)).words
             for word in self.predict_words:
                 self.vocabulary.encode(word)
         for split in STAGE_SPLITS[stage]:
             self.dataset(split)
 
-    def dataset(self, split: str) -> WindowDataset | WordDataset:
+    def dataset(self, split: str) -> WindowDataset | PrefixTree:
         """All examples of a split: train, val or test."""
         if split not in self._datasets:
-            self._datasets[split] = self._make_dataset(getattr(self.split, split))
+            self._datasets[split] = self._make_dataset(getattr(self.split, split).words)
         return self._datasets[split]
 
-    def _make_dataset(self, words: list[str]) -> WindowDataset | WordDataset:
+    def _make_dataset(self, words: list[str]) -> WindowDataset | PrefixTree:
         if self.batching == "words":
-            return WordDataset(words, self.vocabulary)
+            return PrefixTree(words, self.vocabulary)
         return WindowDataset(words, self.vocabulary, self.block_size)
 
-    def train_dataloader(self) -> DataLoader[Windows | PackedWords]:
+    def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches; the order depends on the global seed and the epoch."""
         dataset = self.dataset("train")
         order = BatchIndices(len(dataset), self.batch_size, seed=torch.initial_seed(), replacement=self.replacement)
-        return DataLoader(dataset, batch_size=None, sampler=order)
+        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order)
 
-    def val_dataloader(self) -> DataLoader[Windows | PackedWords]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split, each example once, in order."""
         return self.eval_dataloader("val")
 
-    def test_dataloader(self) -> DataLoader[Windows | PackedWords]:
+    def test_dataloader(self) -> DataLoader[Batch]:
         """The test split, each example once, in order."""
         return self.eval_dataloader("test")
 
-    def eval_dataloader(self, split: str) -> DataLoader[Windows | PackedWords]:
+    def eval_dataloader(self, split: str) -> DataLoader[Batch]:
         """Any split (train, val or test), each example once, in order."""
         dataset = self.dataset(split)
-        size = EVAL_SIZE // (self.block_size if isinstance(dataset, WindowDataset) else 16)
-        return DataLoader(dataset, batch_size=None, sampler=BatchIndices(len(dataset), max(1, size)))
+        size = CHUNK * 4 // (self.block_size if isinstance(dataset, WindowDataset) else WORD_LENGTH)
+        return DataLoader(cast(Any, dataset), batch_size=None, sampler=BatchIndices(len(dataset), max(1, size)))
 
-    def predict_dataloader(self) -> DataLoader[Windows | PackedWords]:
+    def predict_dataloader(self) -> DataLoader[Batch]:
         """All examples of some words at a time, none of them divided between batches."""
         words: Any = self.predict_words
-        tokens = 16 * (self.block_size if self.batching == "windows" else 1)  # of one word, in all its contexts
-        return DataLoader(words, batch_size=max(1, EVAL_SIZE // tokens), collate_fn=self._whole)
+        return DataLoader(words, batch_size=CHUNK // WORD_LENGTH, collate_fn=self._whole)
 
-    def _whole(self, words: list[str]) -> Windows | PackedWords:
-        dataset = self._make_dataset(words)
-        return dataset[torch.arange(len(dataset))]
+    def _whole(self, words: list[str]) -> Batch:
+        if self.batching == "words":
+            return pack(words, self.vocabulary)
+        windows = WindowDataset(words, self.vocabulary, self.block_size)
+        return windows[torch.arange(len(windows))]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint says of the data it was trained on: :attr:`facts`."""
-        return self.facts
+        """What a checkpoint says of the data it was trained on."""
+        return asdict(self.trained_on)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuses to cut the checkpoint's own corpus another way: its test words would have been trained on.
 
         Raises:
-            ValueError: ``split_seed`` or ``deduplicate`` differs from the checkpoint's, for the same corpus.
+            ArgumentError: ``split_seed`` or ``deduplicate`` differs from the checkpoint's, for the same corpus.
         """
         if self.predict_path is not None or state_dict["sha256"] != self.corpus.sha256:
             return  # no split is used, or another corpus is
         for name in ("split_seed", "deduplicate"):
             if (expected := state_dict[name]) != (got := getattr(self, name)):
-                raise ValueError(f"--data.{name} contradicts the checkpoint: expected {expected}, got {got}")
+                raise ArgumentError(f"data.{name}", f"contradicts the checkpoint: expected {expected}, got {got}")

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
@@ -11,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 import wavenet
-from wavenet.corpus.reading import Split, novelty
+from wavenet.corpus.splitting import Split, novelty
 from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.inference.sampling import sample
-from wavenet.inference.scoring import mean_loss
+from wavenet.runs import RunFolder, command, whole_file
 from wavenet.training.data import WordsDataModule
+from wavenet.training.loss import mean_loss
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
@@ -57,7 +59,7 @@ def collect_metrics(
         "steps": steps,
         "seconds": round(seconds, 2),
         "seed": seed,
-        "corpus": data.facts,
+        "corpus": asdict(data.trained_on),
         "versions": {
             "wavenet": wavenet.__version__,
             "python": platform.python_version(),
@@ -68,9 +70,8 @@ def collect_metrics(
 
 def write_metrics(metrics: dict[str, Any], path: Path) -> None:
     """Writes ``metrics.json`` whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
@@ -84,7 +85,7 @@ def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
 
 
 def print_report(
-    metrics: dict[str, Any], samples: dict[str, list[str]], run_dir: Path, watch_dir: Path | None, console: Console
+    metrics: dict[str, Any], samples: dict[str, list[str]], run: RunFolder, watch_dir: Path | None, console: Console
 ) -> None:
     """Shows the losses, the samples, where the run lies, and the commands that come next."""
     losses = Table("loss (nats per character)", "train", "validation", "test", title_justify="left")
@@ -104,27 +105,22 @@ def print_report(
         f"{metrics['steps']:,} steps in {metrics['seconds']:.1f} s; {metrics['parameters']:,} parameters; "
         f"{corpus['words']['train']:,} training words; {sizes} examples in train / validation / test",
     )
-    commands = {"Run": str(run_dir)}
+    lines = {"Run": str(run.path)}
     if watch_dir is not None:
-        commands["Watch"] = f"tensorboard --logdir {quote(str(watch_dir))}"
-    if (best := best_checkpoint(run_dir)) is not None:
-        commands["Sample"] = f"wavenet sample --unique --novel --ckpt_path {quote(str(best))}"
-        commands["Test"] = f"python train.py test --ckpt_path {quote(str(best))}"
-        commands["Score"] = f"python train.py predict --ckpt_path {quote(str(best))} > scores.tsv"
-    for name, command in commands.items():
-        console.print(f"{name + ':':8}{command}", soft_wrap=True)
-
-
-def best_checkpoint(run_dir: Path) -> Path | None:
-    """The checkpoint a run is best continued with: the best one, or the last one of a run without validation."""
-    paths = (run_dir / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    return next((path for path in paths if path.is_file()), None)
+        lines["Watch"] = f"{command('tensorboard')} --logdir {quote(str(watch_dir))}"
+    if (best := run.best_checkpoint) is not None:
+        ckpt_path = f"--ckpt_path {quote(str(best))}"
+        lines["Sample"] = f"{command('wavenet')} sample --unique --novel {ckpt_path}"
+        lines["Test"] = f"{command('wavenet')} test {ckpt_path}"
+        lines["Score"] = f"{command('wavenet')} predict {ckpt_path} > scores.txt"
+    for name, line in lines.items():
+        console.print(f"{name + ':':8}{line}", soft_wrap=True)
 
 
 def finish_run(
     model: LanguageModel,
     data: WordsDataModule,
-    run_dir: Path,
+    run: RunFolder,
     watch_dir: Path | None,
     steps: int,
     seconds: float,
@@ -135,7 +131,7 @@ def finish_run(
     Args:
         model: The model with the weights of the last step.
         data: What it was trained on.
-        run_dir: Where the run's files are.
+        run: Where the run's files are.
         watch_dir: What to show to TensorBoard, if the run has written for it.
         steps: How many steps the training took.
         seconds: How long it took, validation included.
@@ -144,13 +140,13 @@ def finish_run(
     Returns:
         What ``metrics.json`` holds.
     """
-    metrics = collect_metrics(model, data, best_checkpoint(run_dir), steps, seconds, seed)
-    write_metrics(metrics, run_dir / "metrics.json")
+    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed)
+    write_metrics(metrics, run.metrics)
     words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed, max_draws=100 * NUM_SAMPLES)
     print_report(
         metrics,
         sort_samples(words, data.split),
-        run_dir,
+        run,
         watch_dir,
         Console(markup=False, emoji=False, highlight=False),
     )

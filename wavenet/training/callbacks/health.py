@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from wavenet.network.build import eval_mode
+from wavenet.errors import check_at_least
 from wavenet.network.layers import Gate
-from wavenet.network.sliding import run
-from wavenet.training.callbacks.monitoring import writers
+from wavenet.network.sliding import eval_mode, run
+from wavenet.training.callbacks.tensorboard import writers
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 
@@ -42,14 +42,13 @@ class NetworkHealth(Callback):
         enabled: Whether anything is written.
 
     Raises:
-        ValueError: ``every_n_validations`` is below 1.
+        ArgumentError: ``every_n_validations`` is below 1.
 
     Source: Andrej Karpathy, "Building makemore, part 3: Activations & Gradients, BatchNorm".
     """
 
     def __init__(self, every_n_validations: int = 2, enabled: bool = True) -> None:
-        if every_n_validations < 1:
-            raise ValueError(f"every_n_validations must be at least 1, got {every_n_validations}")
+        check_at_least(1, every_n_validations=every_n_validations)
         self.every_n_validations, self.enabled = every_n_validations, enabled
         self._validations = 0
 
@@ -61,8 +60,7 @@ class NetworkHealth(Callback):
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         dataset = data.dataset("val")
-        batch = dataset[torch.arange(min(len(dataset), NUM_EXAMPLES))]
-        batch = type(batch)(*(part.to(model.device) for part in batch))
+        batch = dataset[torch.arange(min(len(dataset), NUM_EXAMPLES))].to(model.device)
         with eval_mode(model.network), torch.enable_grad(), recorded(model.network) as activations:
             loss = F.cross_entropy(run(model.network, batch), batch.targets)
             named = dict(model.network.named_parameters())
@@ -87,8 +85,9 @@ def recorded(network: nn.Module) -> Iterator[dict[str, Activations]]:
     """Records what every nonlinearity of the network puts out, by the name of its layer.
 
     Examples:
-        >>> from wavenet.network.build import wavenet
-        >>> network = wavenet(27)
+        >>> from wavenet.network.build import build
+        >>> from wavenet.network.config import lecture_hierarchical
+        >>> network = build(lecture_hierarchical(), 27)
         >>> with recorded(network) as activations:
         ...     _ = network(torch.zeros(32, 8, dtype=torch.long))
         >>> list(activations), activations["4"].values.shape

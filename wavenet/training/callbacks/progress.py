@@ -1,48 +1,16 @@
-"""What training shows in the terminal: the table of layers, and progress."""
+"""How far a run is: a bar in a terminal, elsewhere a line now and then."""
 
 import time
 from typing import Any, cast
 
 import lightning as L
-import torch
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from wavenet.network.build import eval_mode
 from wavenet.training.data import WordsDataModule
-from wavenet.training.module import LanguageModel
 
 NUM_LINES = 20
-
-
-class LayerTable(Callback):
-    """Prints every layer with its output shape for the model's example batch, and its number of parameters."""
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero:
-            model = cast(LanguageModel, pl_module)
-            Console().print(layer_table(model.network, model.example_input_array.to(model.device)))
-
-
-def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
-    """One row per layer: what it is, the shape it makes of ``x`` after the layers before it, its parameters."""
-    table = Table()
-    table.add_column(f"layer, for an input of {tuple(x.shape)}", no_wrap=True, max_width=44)
-    table.add_column("output shape", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    total = 0
-    with eval_mode(network):
-        for layer in network:
-            x = layer(x)
-            parameters = sum(parameter.numel() for parameter in layer.parameters())
-            total += parameters
-            name = f"{type(layer).__name__}({layer.extra_repr()})"
-            table.add_row(name, str(tuple(x.shape)), f"{parameters:,}")
-    table.add_section()
-    table.add_row("", "", f"{total:,}")
-    return table
 
 
 class StepProgress(ProgressBar):

@@ -2,6 +2,7 @@ import csv
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -13,23 +14,24 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wavenet.inference.sampling import Words
+from wavenet.network.config import NetworkConfig
+from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.health import NetworkHealth
-from wavenet.training.callbacks.monitoring import (
-    FinalValidation,
-    RunRecord,
-    TrainingScalars,
-    WordSamples,
-    samples_table,
-    update_ratio,
-)
 from wavenet.training.callbacks.progress import StepProgress
+from wavenet.training.callbacks.record import RunRecord
+from wavenet.training.callbacks.samples import WordSamples, samples_table
+from wavenet.training.callbacks.scalars import TrainingScalars, update_ratio
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 
+SMALL = NetworkConfig(embedding_dim=4, hidden_dim=8)
 
-def fit(words_file: Path, *callbacks: L.Callback, batch_size: int = 64, **kwargs: object) -> L.Trainer:
+
+def fit(
+    words_file: Path, *callbacks: L.Callback, batch_size: int = 64, network: NetworkConfig = SMALL, **kwargs: object
+) -> L.Trainer:
     data = WordsDataModule(str(words_file), batching="windows", batch_size=batch_size)
-    model = LanguageModel(data.alphabet, embedding_dim=4, hidden_dim=8)
+    model = LanguageModel(data.alphabet, network)
     settings = {"max_steps": 8, "val_check_interval": 5, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     trainer = L.Trainer(accelerator="cpu", callbacks=list(callbacks), **{**settings, **quiet, **kwargs})  # type: ignore[arg-type]
@@ -69,7 +71,7 @@ def test_scalars_of_a_step(words_file: Path, tmp_path: Path) -> None:
 
     data = WordsDataModule(str(words_file), batch_size=16)
     settings = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.1, "weight_decay": 0.0}
-    model = LanguageModel(data.alphabet, embedding_dim=4, hidden_dim=8, **settings)  # type: ignore[arg-type]
+    model = LanguageModel(data.alphabet, SMALL, settings)
     logger = CSVLogger(tmp_path)
     trainer = L.Trainer(
         accelerator="cpu", max_steps=6, log_every_n_steps=2, logger=logger, enable_checkpointing=False,
@@ -130,7 +132,7 @@ def test_monitoring_does_not_change_the_training(
     for callbacks in ([], [monitor()]):
         L.seed_everything(1, verbose=False)
         data = WordsDataModule(str(words_file), batch_size=16)
-        model = LanguageModel(data.alphabet, "gated", embedding_dim=4, hidden_dim=8, dropout=0.3)
+        model = LanguageModel(data.alphabet, replace(SMALL, dropout=0.3))
         logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
         L.Trainer(
             accelerator="cpu", max_epochs=3, log_every_n_steps=2, logger=logger, enable_checkpointing=False,

@@ -1,0 +1,55 @@
+"""``wavenet sample``: draws words from a trained model."""
+
+import sys
+from collections.abc import Iterator
+
+from wavenet.commands.main import Parser
+from wavenet.commands.options import add_wanted, model_of, parse, tabbed, wanted
+from wavenet.commands.output import Row, write
+from wavenet.corpus.splitting import novelty
+from wavenet.errors import ArgumentError
+
+SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws")
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the command."""
+    parser.add_argument("--num_words", "-n", type=int, default=20, help="how many words (default: 20)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 for likelier, above 1 for odder words")
+    parser.add_argument("--top_k", type=int, help="only the k likeliest characters at each step")
+    parser.add_argument("--top_p", type=float, help="only the likeliest characters that add up to p at each step")
+    add_wanted(parser)
+    parser.add_argument("--unique", action="store_true", help="no word twice: drawn without replacement")
+    parser.add_argument("--max_draws", type=int, default=1_000_000, help="draws after which a search ends")
+    parser.add_argument("--seed", type=int, help="the same seed gives the same words")
+    parser.add_argument("--log_prob", action="store_true", help="add log-probabilities (nats, at temperature 1)")
+    parser.add_argument("--novelty", action="store_true", help="say whether a word is in train, validation or test")
+
+
+def main(name: str, arguments: list[str]) -> None:
+    """Runs the command."""
+    options = parse(name, add_arguments, "wavenet sample --prefix ma --unique --novel", arguments)
+    model = model_of(options)
+    given = {option: getattr(options, option) for option in SAMPLER_OPTIONS}
+    sampler = model.sampler(**given, **wanted(model, options))
+    batches = sampler.draw(options.num_words, options.seed)
+    try:
+        kind = novelty(model.split) if options.novelty else None
+    except (OSError, ValueError) as error:
+        raise ArgumentError("novelty", f"needs the training corpus: {error}") from error
+    columns = ["word"]
+    if options.log_prob:
+        columns.append("log_prob")
+    if options.novelty:
+        columns.append("novelty")
+
+    def rows() -> Iterator[Row]:
+        for words, log_probs in batches:
+            for word, log_prob in zip(words, log_probs, strict=True):
+                row = {"word": word, "log_prob": round(log_prob, 4), "novelty": kind(word) if kind else None}
+                yield {column: row[column] for column in columns}
+
+    count = write(rows(), options.format, options.output, columns, options.num_words, text=tabbed(columns))
+    if count < options.num_words:
+        reason = "there are no more" if sampler.exhausted else f"{sampler.num_draws:,} draws gave no more"
+        sys.stderr.write(f"{count:,} of {options.num_words:,} words: {reason}\n")

@@ -1,0 +1,166 @@
+"""``wavenet score``: says how probable words are. ``predict`` writes its scores with :func:`write_scores` too."""
+
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from wavenet.commands.main import Parser
+from wavenet.commands.options import model_of, parse
+from wavenet.commands.output import Row, write
+from wavenet.corpus.reading import parse_line
+from wavenet.corpus.vocabulary import UnknownCharacterError
+from wavenet.errors import ArgumentError, UsageError
+from wavenet.inference.model import TrainedModel
+from wavenet.inference.scoring import Character, Ranks, Score
+from wavenet.network.packing import CHUNK
+
+COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_error", "error"]
+
+
+class Unscored(NamedTuple):
+    """A word that could not be scored, and why."""
+
+    word: str
+    error: str
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the command."""
+    parser.add_argument("words", nargs="*", metavar="WORDS", help="the words")
+    parser.add_argument("--file", metavar="FILE", help="a file with one word per line, read as it is scored")
+    parser.add_argument("--explain", action="store_true", help="each character's probability and likelier ones")
+    parser.add_argument("--num_samples", type=int, default=10_000, help="draws that ranks are estimated from")
+    parser.add_argument("--seed", type=int, default=0, help="seed of these draws")
+
+
+def main(name: str, arguments: list[str]) -> None:
+    """Runs the command; the exit code is 1 if a word could not be scored."""
+    options = parse(name, add_arguments, "wavenet score emma xqzt --explain", arguments)
+    if bool(options.words) == bool(options.file):
+        raise UsageError(f"expected either WORDS or --file FILE, got {'both' if options.file else 'neither'}")
+    if options.explain and options.format == "csv":
+        raise ArgumentError("explain", "must go with --format text or json, got csv")
+    total = count_lines(Path(options.file)) if options.file else len(options.words)
+    model = model_of(options)
+    ranks = model.ranks(options.num_samples, options.seed)
+    words = words_of(options.file) if options.file else (unicodedata.normalize("NFC", word) for word in options.words)
+    failed: list[str] = []
+    count = write_scores(
+        scored(model, words, failed),
+        ranks,
+        total,
+        form=options.format,
+        path=options.output,
+        explain=model.explain if options.explain else None,
+    )
+    if not count:
+        raise ValueError(f"{options.file} holds no words: expected one word per line")
+    if failed:
+        sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0]!r}\n")
+        sys.exit(1)
+
+
+def write_scores(
+    scores: Iterable[Score | Unscored],
+    ranks: Ranks,
+    total: int | None,
+    form: str = "text",
+    path: str | None = None,
+    explain: Callable[[str], list[Character]] | None = None,
+) -> int:
+    """Writes scores as they come, with the rank of each word; see :func:`wavenet.commands.output.write`."""
+    console = Console(highlight=False) if path is None else Console(file=StringIO())
+    rows = (row_of(score, ranks, explain) for score in scores)
+    return write(rows, form, path, COLUMNS, total, text=lambda row: score_line(row, console))
+
+
+def row_of(score: Score | Unscored, ranks: Ranks, explain: Callable[[str], list[Character]] | None) -> Row:
+    """What is written of a word."""
+    row: Row = dict.fromkeys(COLUMNS)
+    row["word"] = score.word
+    if isinstance(score, Unscored):
+        row["error"] = score.error
+        return row
+    (rank,) = ranks.of([score.log_prob])
+    row["log_prob"] = round(score.log_prob, 4)
+    row["bits_per_character"] = round(score.bits_per_character, 4)
+    row["rank"], row["rank_error"] = significant(rank.rank), significant(rank.error)
+    if explain:
+        row["characters"] = [character._asdict() for character in explain(score.word)]
+    return row
+
+
+def count_lines(path: Path) -> int | None:
+    """How many lines a file has, for the progress bar; a pipe can be read only once."""
+    if path.exists() and not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)
+
+
+def words_of(path: str) -> Iterator[str]:
+    """The words of a file, line by line."""
+    number = 0
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if word := parse_line(line, f"{path}, line {number}")[0]:
+                    yield word
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 after line {number}: save the file as UTF-8") from None
+
+
+def scored(model: TrainedModel, words: Iterable[str], failed: list[str]) -> Iterator[Score | Unscored]:
+    """The scores of words, many at a time; words with unknown characters are added to ``failed``."""
+    words = iter(words)
+    while chunk := list(islice(words, CHUNK)):
+        errors = {word: unknown for word in chunk if (unknown := unknown_character(model, word))}
+        scores = iter(model.score([word for word in chunk if word not in errors]))
+        for word in chunk:
+            if word in errors:
+                failed.append(word)
+                yield Unscored(word, errors[word])
+            else:
+                yield next(scores)
+
+
+def significant(value: float | None) -> float | None:
+    """Three significant digits: an estimate has no more."""
+    return None if value is None else float(f"{value:.3g}")
+
+
+def unknown_character(model: TrainedModel, word: str) -> str | None:
+    """What is wrong with a word, if its characters are not all in the alphabet."""
+    try:
+        model.vocabulary.encode(word)
+    except UnknownCharacterError as error:
+        return f"unknown character {error.character!r} (U+{ord(error.character):04X})"
+    return None
+
+
+def score_line(row: Row, console: Console) -> str:
+    """A word's score as text, and a line for each of its characters if they are explained."""
+    if row["error"]:
+        return f"{row['word']:<16} {row['error']}"
+    error = row["rank_error"]
+    rank = f"above {row['rank']:,.0f}" if error is None else f"{row['rank']:,.0f} ± {error:,.0f}"
+    text = Text(
+        f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"
+    )
+    for character in row.get("characters", ()):
+        probability = character["probability"]
+        style = "green" if probability >= 0.1 else "yellow" if probability >= 0.01 else "red"
+        text.append(f"\n  {character['character'] or 'end':<4}")
+        text.append(f"{probability:.4f}", style=style)
+        others = (f"{other or 'end'} {probability:.4f}" for other, probability in character["alternatives"])
+        text.append(f"   rather {', '.join(others)}", style="dim")
+    with console.capture() as captured:
+        console.print(text, soft_wrap=True, end="")
+    return captured.get()

@@ -1,0 +1,69 @@
+"""The default corpus: where it is kept, and how it gets there."""
+
+import hashlib
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import wrap_file
+
+from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.runs import IN_CLONE, shipped, whole_file
+
+NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/names.txt"
+NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
+DATA_DIR = shipped("data") if IN_CLONE else Path("data")  # where the corpus is kept
+BUNDLED = shipped("data") / "world_names.tsv"
+TIMEOUT = 20  # seconds without an answer after which the network counts as absent
+
+
+def default_corpus() -> Corpus:
+    """``data/names.txt``, downloaded when it is missing, or the bundled corpus when there is no network.
+
+    Raises:
+        ValueError: What was downloaded is not the expected file.
+    """
+    names = DATA_DIR / "names.txt"
+    if names.exists():
+        return read_corpus(names)
+    try:
+        download(NAMES_URL, names, NAMES_SHA256)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        note = f"names.txt could not be downloaded ({reason}), so this run uses the bundled corpus {BUNDLED}"
+        return read_corpus(BUNDLED, note)
+    return read_corpus(names)
+
+
+def find_corpus(recorded: str) -> Path:
+    """The file that a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
+    path = Path(recorded)
+    moved = DATA_DIR / path.name
+    return moved if not path.exists() and moved.exists() else path
+
+
+def download(url: str, path: Path, sha256: str) -> None:
+    """Fetches a file to ``path``, which appears only once it is complete and its SHA-256 is the expected one.
+
+    Raises:
+        OSError, HTTPException: There is no network, the server refuses or stops, or the file cannot be written.
+        ValueError: The SHA-256 is another one.
+    """
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, "wb") as file:
+            size = int(response.headers.get("Content-Length", 0))
+            console = Console(stderr=True)
+            shown = console.is_terminal
+            name = f"Downloading {path.name}"
+            with wrap_file(response, size, description=name, console=console, disable=not shown) as source:
+                content = source.read()
+            if len(content) < size:
+                raise ConnectionError(f"the connection ended after {len(content):,} of {size:,} bytes")
+            if (got := hashlib.sha256(content).hexdigest()) != sha256:
+                raise ValueError(
+                    f"{url} gave a file with SHA-256 {got}, expected {sha256}; nothing was kept: "
+                    f"try again, or put the file at {path} yourself"
+                )
+            file.write(content)

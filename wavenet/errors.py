@@ -1,0 +1,29 @@
+"""The errors that the command line tells apart: how it was called, and a wrong value of an argument."""
+
+
+class UsageError(ValueError):
+    """The command line was called in a way that it does not know: exit code 2."""
+
+
+class ArgumentError(ValueError):
+    """An argument has a wrong value; the command line names the option it came from and exits with code 2.
+
+    Args:
+        name: The argument, as the function or the option is called: ``temperature``, ``trainer.max_steps``.
+        problem: What was expected and what was got, to be read after the name: ``must be above 0, got -1``.
+
+    Examples:
+        >>> str(ArgumentError("temperature", "must be above 0, got -1"))
+        'temperature must be above 0, got -1'
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+
+def check_at_least(minimum: int, **arguments: int) -> None:
+    """Raises an :class:`ArgumentError` for the first of the arguments that is below the minimum."""
+    for name, value in arguments.items():
+        if value < minimum:
+            raise ArgumentError(name, f"must be at least {minimum}, got {value}")

@@ -1,0 +1,103 @@
+"""The run folder: its names, its newest checkpoint, and files that are written whole or not at all. Needs no torch."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import IO, Any, Literal
+
+RUNS = Path("runs")
+PROGRAMS = {"wavenet": "wavenet", "tensorboard": "tensorboard.main"}  # the modules behind them
+BEST, LAST = "best", "last"  # checkpoints/<name>.ckpt
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run, ``runs/<experiment>/version_N``; Lightning names the folders and ``config.yaml``."""
+
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        """The record of a finished run."""
+        return self.path / "metrics.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    def checkpoint(self, name: str) -> Path:
+        """The checkpoint of that name: the best by validation loss, or the last."""
+        return self.path / "checkpoints" / f"{name}.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path | None:
+        """The checkpoint that a run is best used with: the best one, or the last one of a run without validation."""
+        paths = (self.checkpoint(name) for name in (BEST, LAST))
+        return next((path for path in paths if path.is_file()), None)
+
+
+def newest_checkpoint(root: Path = RUNS) -> Path:
+    """The best checkpoint of the newest run.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    found = sorted(root.rglob(f"{BEST}.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise FileNotFoundError(
+            f"no checkpoint: expected --ckpt_path FILE or a {BEST}.ckpt under {root}/; "
+            f"{command('wavenet')} fit makes one"
+        )
+    return found[-1]
+
+
+def command(program: str) -> str:
+    """How to call ``wavenet`` or ``tensorboard`` from the shell: by its name, if the shell finds this environment's."""
+    python = Path(sys.executable)
+    found = shutil.which(program)
+    if found is not None and Path(found).parent == python.parent:
+        return program
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return f"{quote(str(python))} -m {PROGRAMS[program]}"
+
+
+@contextmanager
+def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """A file to write (UTF-8 if it is text) that takes the place of ``path`` when the block ends without an error.
+
+    It is written beside ``path`` and renamed, so that the file of before is there until the new one is complete. A
+    link stays one, and permissions stay as they were.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    target = path.resolve()
+    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    text = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"} if mode == "w" else {}
+    try:
+        with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.umask(umask := os.umask(0))
+        os.chmod(part, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask)
+        os.replace(part, target)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+PACKAGE = Path(__file__).resolve().parent
+IN_CLONE = not (PACKAGE / "configs").is_dir()
+
+
+def shipped(folder: str) -> Path:
+    """The folder ``configs`` or ``data`` that comes with the package: beside it in a clone, inside it if installed."""
+    return (PACKAGE.parent if IN_CLONE else PACKAGE) / folder

@@ -1,0 +1,58 @@
+"""The mean loss of a network over a split: one exact mean over its tokens, whatever the batches."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from wavenet.network.packing import Batch
+from wavenet.network.sliding import eval_mode, run
+
+
+class TokenLoss(Metric):
+    """The mean cross-entropy in nats per token, over all batches since the last reset.
+
+    Shape:
+        - ``update``: logits (N, V) and targets (N,).
+        - ``compute``: a scalar.
+
+    Examples:
+        >>> loss = TokenLoss()
+        >>> loss.update(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+        >>> loss.compute()
+        tensor(0.6931, dtype=torch.float64)
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()  # the states stay on the CPU: not every accelerator has double precision
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        self.total += F.cross_entropy(logits, targets, reduction="sum").cpu().double()
+        self.count += len(targets)
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
+
+
+def mean_loss(network: nn.Sequential, batches: Iterable[Batch], device: torch.device) -> float:
+    """The exact mean cross-entropy over all examples, in nats per token, in eval mode.
+
+    Args:
+        network: The network.
+        batches: Windows or packed words; they may differ in size.
+        device: Where the network is.
+    """
+    loss = TokenLoss()
+    with eval_mode(network):
+        for batch in batches:
+            here = batch.to(device)
+            loss.update(run(network, here), here.targets)
+    return float(loss.compute())
