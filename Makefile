@@ -3,7 +3,9 @@ VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
 SOURCES := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help fit test format coverage tensorboard clean
+QUICK := tests/network tests/corpus tests/commands/test_output.py tests/test_imports.py wavenet
+
+.PHONY: help fit test quick format coverage tensorboard clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -18,11 +20,15 @@ test: $(VENV)/test ## Set up .venv with the test tools, then run ruff, mypy and 
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
 
+quick: $(VENV)/test ## Run ruff and the tests that need no training, in less than half a minute
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest $(QUICK)
+
 format: $(VENV)/test ## Format the code and mend what ruff can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-coverage: $(VENV)/test ## Run the tests and show which lines they miss
+coverage: $(VENV)/test ## Run the tests, show which lines they miss, and fail below the floor
 	$(VENV)/bin/coverage run -m pytest
 	$(VENV)/bin/coverage report
 

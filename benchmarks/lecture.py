@@ -167,7 +167,8 @@ class LectureLoop:
     @torch.no_grad()
     def sample(self, generator: torch.Generator | None = None) -> list[int]:
         """Draws one word, character by character, each from the whole network on the whole context."""
-        context, out = [0] * self.contexts.shape[1], []
+        context = [0] * self.contexts.shape[1]
+        out: list[int] = []
         while True:
             probs = F.softmax(self.model(torch.tensor([context])), dim=1)
             token = int(torch.multinomial(probs, num_samples=1, generator=generator).item())

@@ -72,9 +72,9 @@ def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: s
 
 def main() -> None:
     """Times both in turn."""
-    options = parser(__doc__)
-    options.add_argument("--epochs", type=int, default=2)
-    options = options.parse_args()
+    given = parser(__doc__)
+    given.add_argument("--epochs", type=int, default=2)
+    options = given.parse_args()
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", message=message)
     device = device_of(options)

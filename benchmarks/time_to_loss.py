@@ -48,9 +48,9 @@ def train_process(arguments: list[str]) -> tuple[float, dict]:
 
 def main() -> None:
     """Times the lecture's loop and ours in turn, so that both meet the same machine."""
-    options = parser(__doc__)
-    options.add_argument("--full", action="store_true", help="take all of the lecture's steps")
-    options = options.parse_args()
+    given = parser(__doc__)
+    given.add_argument("--full", action="store_true", help="take all of the lecture's steps")
+    options = given.parse_args()
     torch.manual_seed(1337)
     data = words_data(options, "windows", 32)
     everything = data.dataset("train")
