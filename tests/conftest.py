@@ -1,6 +1,9 @@
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other crawl where a core is busy
 
 import pytest
 

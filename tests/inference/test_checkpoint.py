@@ -134,7 +134,5 @@ def test_a_file_of_format_1_trains_on_and_is_measured(words_file: Path, tmp_path
 def test_a_file_of_another_format_says_who_wrote_it(tiny_run: Path, tmp_path: Path, found: object) -> None:
     content = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
     torch.save({**content, "format": found, "wavenet_version": "9.9"}, tmp_path / "x.ckpt")
-    with pytest.raises(
-        CheckpointError, match=rf"has format {found}, .* 9\.9: .*reads formats 1 to {FORMAT}"
-    ):
+    with pytest.raises(CheckpointError, match=rf"has format {found}, .* 9\.9: .*reads formats 1 to {FORMAT}"):
         load(tmp_path / "x.ckpt")

@@ -134,7 +134,8 @@ def parse(pattern: str, vocabulary: Vocabulary) -> list[Element]:
     characters = iter(pattern)
     for character in characters:
         if character == "*":
-            elements += [None] if elements[-1:] != [None] else []
+            if elements[-1:] != [None]:
+                elements.append(None)
         elif character == "?":
             elements.append(frozenset(range(1, len(vocabulary))))
         elif character == "[":
@@ -157,7 +158,8 @@ def parse_set(characters: Iterator[str], pattern: str, vocabulary: Vocabulary) -
     else:
         raise ArgumentError("pattern", f"must have a ] for its [, as in [aeiou], got {pattern!r}")
     negated = content[0] in "!^" and len(content) > 1
-    ranges = re.findall(r"(.)-(.)|(.)", "".join(content[negated:]), flags=re.DOTALL)
+    listed = content[1:] if negated else content
+    ranges = re.findall(r"(.)-(.)|(.)", "".join(listed), flags=re.DOTALL)
     named = {
         character
         for character in vocabulary.alphabet
