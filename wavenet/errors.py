@@ -1,5 +1,9 @@
 """The errors that the command line tells apart: how it was called, and a wrong value of an argument."""
 
+from collections.abc import Collection
+from dataclasses import fields
+from typing import Any
+
 
 class UsageError(ValueError):
     """The command line was called in a way that it does not know: exit code 2."""
@@ -20,6 +24,19 @@ class ArgumentError(ValueError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
         self.name, self.problem = name, problem
+
+
+def check_types(config: Any, leave_out: Collection[str] = ()) -> None:
+    """Raises an :class:`ArgumentError` for the first field of a dataclass that is of another type than its default.
+
+    A whole number does where the default has a point.
+    """
+    for field in fields(config):
+        if field.name in leave_out:
+            continue
+        value, kind = getattr(config, field.name), type(field.default)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ArgumentError(field.name, f"must be of type {kind.__name__}, got {value!r}")
 
 
 def check_at_least(minimum: int, **arguments: int) -> None:

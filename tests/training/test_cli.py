@@ -90,6 +90,32 @@ def test_what_goes_wrong_while_running(
     assert message in cli_error(*arguments, code=1)
 
 
+@pytest.mark.parametrize(
+    ("content", "message", "code"),
+    [
+        ("model: {network: {hidden_dim: null}}", "--model.network.hidden_dim must be of type int, got None", 2),
+        ("model: {network: {residual: null}}", "--model.network.residual must be of type bool, got None", 2),
+        ("model: {optimization: {learning_rate: null}}", "learning_rate must be of type float, got None", 2),
+        ("samples: null", "error: ", 1),
+        ("trainer: {check_val_every_n_epoch: 0}", "error: ", 1),
+        ("experiment: '..'", "--experiment must be a name without slashes, got '..'", 2),
+    ],
+)
+def test_values_of_a_config_that_are_wrong(
+    cli_error: CliError, words_file: Path, tmp_path: Path, content: str, message: str, code: int
+) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text(content + "\n", encoding="utf-8")
+    options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", "--quiet"]
+    assert message in cli_error("fit", "--config", config, *options, code=code)
+
+
+def test_a_divergence_without_validation_says_what_to_do(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
+    options = ["--trainer.limit_val_batches=0", "--model.optimization.learning_rate=1e30", "--quiet"]
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY, *options]
+    assert "training has diverged; lower --model.optimization.learning_rate" in cli_error(*arguments, code=1)
+
+
 def test_an_unknown_key_in_a_config(cli_error: CliError, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("model:\n  hiden_dim: 8\n", encoding="utf-8")

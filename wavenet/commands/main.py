@@ -92,6 +92,10 @@ def one_line_errors() -> Iterator[None]:
         if isinstance(error, ArgumentError):
             fail(f"--{error}", 2)
         fail(error, 2 if isinstance(error, UsageError) else 1)
+    except Exception as error:  # what nobody has foreseen: still one line, and nothing half-written
+        if os.environ.get("WAVENET_TRACEBACK"):
+            raise
+        fail(f"{type(error).__name__}: {error} (WAVENET_TRACEBACK=1 in the environment shows where)", 1)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from wavenet.commands.main import Parser
 from wavenet.commands.options import model_of, parse
 from wavenet.commands.output import Row, write
-from wavenet.corpus.reading import parse_line
+from wavenet.corpus.reading import CONTROL, parse_line
 from wavenet.corpus.vocabulary import UnknownCharacterError
 from wavenet.errors import ArgumentError, UsageError
 from wavenet.inference.model import TrainedModel
@@ -148,7 +148,8 @@ def unknown_character(model: TrainedModel, word: str) -> str | None:
 def score_line(row: Row, console: Console) -> str:
     """A word's score as text, and a line for each of its characters if they are explained."""
     if row["error"]:
-        return f"{row['word']:<16} {row['error']}"
+        word = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", row["word"])  # it could garble a terminal
+        return f"{word:<16} {row['error']}"
     error = row["rank_error"]
     rank = f"above {row['rank']:,.0f}" if error is None else f"{row['rank']:,.0f} ± {error:,.0f}"
     text = Text(

@@ -96,7 +96,7 @@ class TrainedOn:
         if corpus.sha256 != self.sha256:
             raise ValueError(
                 f"{corpus.path} has changed since the model was trained: expected SHA-256 {self.sha256}, got "
-                f"{corpus.sha256}; give --data.path or --novel_to to use another corpus"
+                f"{corpus.sha256}"
             )
 
     def read_split(self) -> Split:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Literal, get_args, get_type_hints
 
-from wavenet.errors import ArgumentError, check_at_least
+from wavenet.errors import ArgumentError, check_at_least, check_types
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What :func:`wavenet.network.build.build` makes a network of. The defaults are those of ``configs/default.yaml``.
+    """What :func:`wavenet.network.build.build` makes a network of; the defaults are those of ``python train.py fit``.
 
     Args:
         block_size: Length T of the context, in tokens.
@@ -44,6 +44,9 @@ class NetworkConfig:
     logits_norm: bool = False
 
     def __post_init__(self) -> None:
+        sizes = self.group_size
+        listed = isinstance(sizes, tuple) and all(type(size) is int for size in sizes)
+        check_types(self, leave_out=["group_size"] if listed else [])
         check_at_least(1, block_size=self.block_size, embedding_dim=self.embedding_dim, hidden_dim=self.hidden_dim)
         hints = get_type_hints(type(self))
         for name in ("activation", "norm"):
@@ -76,17 +79,13 @@ class NetworkConfig:
         Raises:
             ArgumentError: A name is no hyper-parameter, or a value is of another type or wrong.
         """
-        hints = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-        }
-        for name, value in values.items():
-            if name not in hints:
-                raise ArgumentError(name, f"is no hyper-parameter of a network: expected one of {', '.join(hints)}")
-            sizes = name == "group_size" and isinstance(value, tuple) and all(type(size) is int for size in value)
-            number = hints[name] is float and type(value) is int
-            if type(value) is not hints[name] and not sizes and not number:
-                raise ArgumentError(name, f"must be of type {hints[name].__name__}, got {value!r}")
+        names = [field.name for field in fields(cls)]
+        for name in plain:
+            if name not in names:
+                raise ArgumentError(name, f"is no hyper-parameter of a network: expected one of {', '.join(names)}")
+        values = dict(plain)
+        if isinstance(values.get("group_size"), list):
+            values["group_size"] = tuple(values["group_size"])
         return cls(**values)
 
 

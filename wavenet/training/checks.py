@@ -50,5 +50,5 @@ def check_trainer(config: Namespace) -> None:
             raise ArgumentError(f"trainer.{name}", "0 trains nothing: expected a number above 0, or -1 for no limit")
     if config.overfit_batches:
         raise ArgumentError("trainer.overfit_batches", "is not supported: use --trainer.limit_train_batches")
-    if config.logger is False:
+    if config.logger is False or config.logger == []:
         raise ArgumentError("trainer.logger", "false is not supported: the logger gives a run its folder")

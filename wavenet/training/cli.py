@@ -150,7 +150,7 @@ class WaveNetCLI(LightningCLI):
             print(f"note: {corpus.note}", file=sys.stderr)
         if self.recorded is None:
             return
-        if self.datamodule.path == str(find_corpus(self.recorded.path)):
+        if corpus.path.resolve() == find_corpus(self.recorded.path).resolve():
             self.recorded.check(corpus)
         self.datamodule.load_state_dict(asdict(self.recorded))
 
@@ -172,9 +172,11 @@ class WaveNetCLI(LightningCLI):
                 callbacks += [LayerTable()]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += checkpoints(validated=config.limit_val_batches != 0)
+            if config.fast_dev_run:  # leaves nothing
+                kwargs["enable_checkpointing"] = False
             if config.logger in (None, True):
                 experiment = self._get(self.config_init, "experiment")
-                if Path(experiment).name != experiment or not experiment:
+                if Path(experiment).name != experiment or experiment in ("", ".", ".."):
                     raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
                 kwargs["logger"] = TensorBoardLogger(config.default_root_dir, experiment, default_hp_metric=False)
         else:  # an evaluation leaves nothing behind
@@ -194,7 +196,7 @@ class WaveNetCLI(LightningCLI):
         """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
         try:
             self.trainer.fit(**kwargs)
-            if self.trainer.checkpoint_callbacks:
+            if self.trainer.checkpoint_callbacks and self.trainer.log_dir is not None:
                 self.trainer.save_checkpoint(self._last_checkpoint)
         except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
             last = self._last_checkpoint

@@ -1,4 +1,4 @@
-"""The data module: a corpus, its splits, and the batches of windows that training and evaluation see."""
+"""The data module: a corpus, its splits, and the batches that training and evaluation see."""
 
 from dataclasses import asdict
 from functools import cached_property

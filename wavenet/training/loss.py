@@ -1,6 +1,7 @@
 """The mean loss of a network over a split: one exact mean over its tokens, whatever the batches."""
 
 from collections.abc import Iterable
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,14 @@ class TokenLoss(Metric):
 
     def compute(self) -> Tensor:
         return self.total / self.count
+
+
+def check_finite(name: str, loss: float, step: int) -> None:
+    """Raises a ValueError that says what to do if a loss is no longer a number."""
+    if not isfinite(loss):
+        raise ValueError(
+            f"{name} is {loss} at step {step}: training has diverged; lower --model.optimization.learning_rate"
+        )
 
 
 def mean_loss(network: nn.Sequential, batches: Iterable[Batch], device: torch.device) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import exp, isfinite, log
+from math import exp, log
 from typing import Any
 
 import lightning as L
@@ -20,7 +20,7 @@ from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_field
 from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
-from wavenet.training.loss import TokenLoss
+from wavenet.training.loss import TokenLoss, check_finite
 from wavenet.training.optimization import SCHEDULES, OptimizationConfig, make_optimizer
 
 
@@ -121,11 +121,7 @@ class LanguageModel(L.LightningModule):
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
         self._losses[stage].reset()
-        if not isfinite(loss):
-            raise ValueError(
-                f"{stage}/loss is {loss} at step {self.global_step}: training has diverged; "
-                f"lower --model.optimization.learning_rate"
-            )
+        check_finite(f"{stage}/loss", loss, self.global_step)
         self.log(f"{stage}/loss", loss, prog_bar=True)
         self.log_dict({f"{stage}/perplexity": exp(min(loss, 700)), f"{stage}/bits_per_character": loss / log(2)})
 

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from wavenet.errors import ArgumentError
+from wavenet.errors import ArgumentError, check_types
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 @dataclass(frozen=True)
 class OptimizationConfig:
-    """The optimizer and its schedule. The defaults are those of ``configs/default.yaml``.
+    """The optimizer and its schedule. The defaults are what ``python train.py fit`` trains with.
 
     Args:
         optimizer: ``adamw`` or ``sgd``.
@@ -34,6 +34,7 @@ class OptimizationConfig:
     schedule: Literal["one_cycle", "step", "constant"] = "one_cycle"
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if (value := getattr(self, name)) not in choices:
                 raise ArgumentError(name, f"must be one of {', '.join(choices)}, got {value}")

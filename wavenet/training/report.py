@@ -17,17 +17,20 @@ from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.inference.sampling import sample
 from wavenet.runs import RunFolder, command, whole_file
 from wavenet.training.data import WordsDataModule
-from wavenet.training.loss import mean_loss
+from wavenet.training.loss import check_finite, mean_loss
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
 
 
-def measure(model: LanguageModel, data: WordsDataModule) -> dict[str, float]:
+def measure(model: LanguageModel, data: WordsDataModule, steps: int) -> dict[str, float]:
     """The losses of the three splits, in nats per token, in eval mode over the whole of each."""
-    return {
+    losses = {
         f"{split}/loss": mean_loss(model.network, data.eval_dataloader(split), model.device) for split in Split._fields
     }
+    for name, loss in losses.items():
+        check_finite(name, loss, steps)
+    return losses
 
 
 def collect_metrics(
@@ -43,14 +46,14 @@ def collect_metrics(
     ``<split>/loss`` are those of the best checkpoint, which every later command uses; ``last`` holds those of the
     weights after the last step.
     """
-    last = measure(model, data)
+    last = measure(model, data, steps)
     best, best_step = last, steps
     if checkpoint_path is not None:
         checkpoint = read_checkpoint(checkpoint_path)
         best_step = checkpoint["global_step"]
         if best_step != steps:
             model.load_state_dict(checkpoint["state_dict"])
-            best = measure(model, data)
+            best = measure(model, data, steps)
     return {
         **best,
         "step": best_step,

@@ -16,7 +16,7 @@ NUM_LINES = 20
 class StepProgress(ProgressBar):
     """Progress in steps, with the latest losses and the speed: a bar in a terminal, elsewhere a line now and then.
 
-    It goes to stderr, so that stdout carries results alone. Without a terminal there are at most about twenty lines,
+    It goes to stderr, since only results go to stdout. Without a terminal there are at most about twenty lines,
     each after a validation.
     """
 
