@@ -36,9 +36,11 @@ from wavenet.training.checks import check_trainer, record_to_use
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 from wavenet.training.optimization import OptimizationConfig
+from wavenet.training.recipe import chosen_for, describe
 from wavenet.training.report import finish_run
 
 DEFAULT_CONFIG = shipped("configs") / "default.yaml"
+NOT_GIVEN = -1  # a block size that nobody gives
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
@@ -81,6 +83,24 @@ class WaveNetCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments that were given, which Lightning's own does with a warning."""
         self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Fills in the settings that the words decide, where nobody has given them."""
+        self.chosen: dict[str, float] = {}
+        if self.subcommand != "fit":
+            return
+        config, (name, *rest) = self.config[self.subcommand], self.args
+        linked = f"--model.network.block_size={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
+        given = vars(self.parser.parse_args([name, linked, *rest], defaults=False)[name].as_flat())
+        given = {option: value for option, value in given.items() if value != NOT_GIVEN or "block_size" not in option}
+        if self.recorded is not None:
+            given |= {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
+        data = config.data
+        words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
+        self.chosen = chosen_for(words, given)
+        for option, value in self.chosen.items():
+            config[option] = value
+        data.block_size = config.model.network.block_size
 
     def instantiate_classes(self) -> None:
         """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
@@ -148,6 +168,8 @@ class WaveNetCLI(LightningCLI):
         corpus = self.datamodule.corpus
         if corpus.note:
             print(f"note: {corpus.note}", file=sys.stderr)
+        if self.chosen and not self._get(self.config, "quiet"):
+            print(describe(self.chosen, len(self.datamodule.split.train.words)), file=sys.stderr)
         if self.recorded is None:
             return
         if corpus.path.resolve() == find_corpus(self.recorded.path).resolve():

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT, run_cli
+from wavenet.network.config import NetworkConfig
+from wavenet.training.data import WordsDataModule
+from wavenet.training.optimization import OptimizationConfig
+from wavenet.training.recipe import NAMES_TOKENS, NAMES_WORDS, recipe_for
+
+SMALL = ["--trainer.limit_train_batches=2", "--samples.enabled=false", "--record.enabled=false"]
+
+
+def like_names(num_words: int, num_tokens: int) -> list[str]:
+    """As many words with as many tokens."""
+    length, longer = divmod(num_tokens - num_words, num_words)
+    return ["a" * (length + 1)] * longer + ["a" * length] * (num_words - longer)
+
+
+def test_the_defaults_of_the_classes_are_the_recipe_for_names() -> None:
+    recipe = recipe_for(like_names(NAMES_WORDS, NAMES_TOKENS))
+    network, optimization = NetworkConfig(), OptimizationConfig()
+    assert (recipe.max_steps, recipe.batch_size) == (505, WordsDataModule().batch_size)
+    assert (recipe.learning_rate, recipe.weight_decay) == (optimization.learning_rate, optimization.weight_decay)
+    assert (recipe.dropout, recipe.hidden_dim, recipe.block_size) == (
+        network.dropout,
+        network.hidden_dim,
+        network.block_size,
+    )
+
+
+@given(st.lists(st.integers(1, 300), min_size=4, max_size=300), st.booleans())
+def test_every_list_has_a_recipe_that_can_train(lengths: list[int], windows: bool) -> None:
+    words = ["a" * length for length in lengths]
+    recipe = recipe_for(words, windows)
+    num_examples = sum(lengths) + len(lengths) if windows else len(words)
+    assert 2 <= recipe.batch_size <= max(4, num_examples)
+    assert 1 <= recipe.num_validations <= recipe.max_steps
+    assert recipe.steps_per_epoch == -(-num_examples // recipe.batch_size)
+    assert 0 <= recipe.dropout <= 0.5
+    NetworkConfig(block_size=recipe.block_size, hidden_dim=recipe.hidden_dim, dropout=recipe.dropout)
+    OptimizationConfig(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def test_smaller_lists_get_more_epochs_smaller_batches_and_more_dropout() -> None:
+    recipes = [recipe_for(like_names(size, 7 * size)) for size in (40, 400, 4_000, 40_000, 400_000)]
+    batches = [recipe.batch_size for recipe in recipes]
+    epochs = [recipe.max_steps / recipe.steps_per_epoch for recipe in recipes]
+    assert batches == sorted(batches)
+    assert [recipe.dropout for recipe in recipes] == sorted((recipe.dropout for recipe in recipes), reverse=True)
+    assert epochs[1:] == sorted(epochs[1:], reverse=True)
+    assert epochs[-1] >= 1
+
+
+def config_of(root: Path) -> Any:
+    return yaml.safe_load((root / "default" / "version_0" / "config.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_command_line_follows_the_words_and_records_it(
+    words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli("fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *SMALL) == 0
+    data = WordsDataModule(str(words_file))
+    recipe = recipe_for(data.split.train.words)
+    config = config_of(tmp_path)
+    assert config["data"]["batch_size"] == recipe.batch_size
+    assert config["trainer"]["max_steps"] == recipe.max_steps
+    assert config["trainer"]["log_every_n_steps"] == recipe.max_steps // 10
+    assert config["model"]["optimization"]["learning_rate"] == recipe.learning_rate
+    assert config["model"]["network"]["hidden_dim"] == recipe.hidden_dim
+    metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["steps"] == recipe.max_steps
+    said = capsys.readouterr().err
+    assert f"48 words: batches of {recipe.batch_size}, {recipe.max_steps} steps" in said
+    assert f"dropout {recipe.dropout:g}, width {recipe.hidden_dim}, context 8; set any of them" in said
+
+
+def test_what_is_given_wins(words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("model:\n  network:\n    dropout: 0.25\n    block_size: 4\n", encoding="utf-8")
+    options = ["--config", tmp_path / "mine.yaml", "--data.batch_size=6", "--trainer.max_epochs=2", "--quiet"]
+    options += ["--data.path", words_file, "--trainer.default_root_dir", tmp_path]
+    assert run_cli("fit", *options, "--model.optimization", '{"learning_rate": 0.001}') == 0
+    config = config_of(tmp_path)
+    assert (config["data"]["batch_size"], config["data"].get("block_size", 4)) == (6, 4)
+    assert (config["model"]["network"]["dropout"], config["model"]["network"]["block_size"]) == (0.25, 4)
+    assert config["model"]["optimization"]["learning_rate"] == 0.001
+    assert (config["trainer"]["max_epochs"], config["trainer"]["max_steps"]) == (2, -1)
+    assert config["trainer"]["log_every_n_steps"] == 1  # 16 steps
+    metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["steps"] == 16
+    assert "chosen for" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "lecture").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_lectures_configs_leave_nothing_to_choose(
+    path: Path, words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=2"]
+    assert run_cli("fit", "--config", path, *options) == 0
+    assert "chosen for" not in capsys.readouterr().err

@@ -1,0 +1,140 @@
+"""How to train on a list of words, chosen from the list: the rule behind ``python train.py fit``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, log, log2
+from typing import Any
+
+NAMES_WORDS, NAMES_TOKENS = 25_626, 182_625
+"""The training split of names.txt, the list that the defaults of the classes are made for."""
+
+
+NUM_POINTS = 10
+"""How many points a training curve has at least."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings that a list of words is trained with.
+
+    Args:
+        batch_size: Words, or windows, in a batch.
+        steps_per_epoch: How many batches they make.
+        max_steps: Training steps.
+        num_validations: How often the network is validated on the way.
+        learning_rate, weight_decay: See :class:`wavenet.training.optimization.OptimizationConfig`.
+        dropout, hidden_dim, block_size: See :class:`wavenet.network.config.NetworkConfig`.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    max_steps: int
+    num_validations: int
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    hidden_dim: int
+    block_size: int
+
+
+def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | None = None) -> Recipe:
+    """The recipe for the words of a training split.
+
+    It depends on r, the tokens of the words (characters and ends) divided by those of names.txt, for which it is what
+    the classes have as defaults. The fewer tokens, the more often each is seen and the harder the network is kept from
+    learning them by heart:
+
+    - batches of 1,825 tokens times the root of r, rounded to a power of two of words, at most a third of the words;
+    - epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth root of r;
+      words longer than names get more (the fourth root of how much longer they are);
+    - a learning rate that falls with the sixth root of r, and a width with the fourth;
+    - weight decay that rises with the power -3/4 of r, and dropout with its logarithm, up to a half.
+
+    More tokens than those of names.txt keep its settings for fewer epochs (the inverse root), but at least one.
+    ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
+
+    Args:
+        words: The words of the training split.
+        windows: Whether a batch consists of windows instead of words.
+        batch_size: Examples in a batch, if it is not for the rule to say.
+
+    Examples:
+        >>> recipe = recipe_for(["emma", "olivia", "ava", "isabella"] * 20)
+        >>> recipe.batch_size, recipe.max_steps, recipe.dropout
+        (16, 137, 0.5)
+    """
+    num_tokens = sum(map(len, words)) + len(words)
+    num_examples = num_tokens if windows else len(words)
+    r = num_tokens / NAMES_TOKENS
+    small = min(1.0, r)
+    longer = max(1.0, num_tokens / len(words) / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
+    if batch_size is None:
+        batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))
+        batch_size = max(4, min(batch_size, 2 ** int(log2(max(4, num_examples / 3)))))
+    steps_per_epoch = ceil(num_examples / batch_size)
+    epochs = min(5 * longer / r, 120 * r**0.25) if r < 1 else max(1.0, 5 / r**0.5)
+    max_steps = round(epochs * steps_per_epoch)
+    return Recipe(
+        batch_size=batch_size,
+        steps_per_epoch=steps_per_epoch,
+        max_steps=max_steps,
+        num_validations=min(20, max_steps, round(5 * small**-0.25)),
+        learning_rate=round(0.025 * small ** (1 / 6), 5),
+        weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
+        dropout=round(min(0.5, 0.15 * log(max(1.0, longer / r))), 3),
+        hidden_dim=min(128, 8 * round(28 * r**0.25)),
+        block_size=8,
+    )
+
+
+def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line chooses for the words of a training split: values of options that are not ``given``.
+
+    Whoever gives a number of steps or epochs decides how long training takes, and is validated after each epoch.
+
+    Examples:
+        >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
+        >>> list(chosen)  # doctest: +NORMALIZE_WHITESPACE
+        ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
+        'model.network.hidden_dim', 'model.network.block_size', 'trainer.log_every_n_steps']
+    """
+    recipe = recipe_for(words, given.get("data.batching") == "windows", given.get("data.batch_size"))
+    settings: dict[str, Any] = {
+        "data.batch_size": recipe.batch_size,
+        "model.optimization.learning_rate": recipe.learning_rate,
+        "model.optimization.weight_decay": recipe.weight_decay,
+        "model.network.dropout": recipe.dropout,
+        "model.network.hidden_dim": recipe.hidden_dim,
+        "model.network.block_size": recipe.block_size,
+    }
+    bounds = [given.get("trainer.max_steps"), (given.get("trainer.max_epochs") or 0) * recipe.steps_per_epoch]
+    steps = min((bound for bound in bounds if bound and bound > 0), default=recipe.max_steps)
+    if not {"trainer.max_steps", "trainer.max_epochs"} & set(given):
+        settings["trainer.max_steps"] = steps
+        if not {"trainer.val_check_interval", "trainer.check_val_every_n_epoch"} & set(given):
+            settings["trainer.val_check_interval"] = ceil(steps / recipe.num_validations)
+            settings["trainer.check_val_every_n_epoch"] = None
+    settings["trainer.log_every_n_steps"] = max(1, min(50, steps // NUM_POINTS))
+    return {option: value for option, value in settings.items() if option not in given}
+
+
+NAMES = {
+    "data.batch_size": "batches of {:,}",
+    "trainer.max_steps": "{:,} steps",
+    "model.optimization.learning_rate": "learning rate {:g}",
+    "model.optimization.weight_decay": "weight decay {:g}",
+    "model.network.dropout": "dropout {:g}",
+    "model.network.hidden_dim": "width {}",
+    "model.network.block_size": "context {}",
+}
+
+
+def describe(chosen: Mapping[str, Any], num_words: int) -> str:
+    """One line that says what was chosen.
+
+    Examples:
+        >>> describe({"data.batch_size": 16, "trainer.max_steps": 1540, "model.network.dropout": 0.3}, 1228)
+        'chosen for 1,228 words: batches of 16, 1,540 steps, dropout 0.3; set any of them to choose yourself'
+    """
+    parts = (text.format(chosen[option]) for option, text in NAMES.items() if option in chosen)
+    return f"chosen for {num_words:,} words: {', '.join(parts)}; set any of them to choose yourself"
