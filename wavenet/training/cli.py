@@ -19,12 +19,13 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.corpus.download import find_corpus
+from wavenet.corpus.oddities import oddities
 from wavenet.errors import ArgumentError, UsageError
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
-from wavenet.network.layers import position_wise
+from wavenet.network.layers import position_wise, receptive_field
 from wavenet.runs import LAST, RunFolder, command, shipped
 from wavenet.training.callbacks import MONITORS
 from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
@@ -168,6 +169,9 @@ class WaveNetCLI(LightningCLI):
         corpus = self.datamodule.corpus
         if corpus.note:
             print(f"note: {corpus.note}", file=sys.stderr)
+        if self.subcommand == "fit":
+            for oddity in oddities(corpus, receptive_field(self.model.network)):
+                print(f"note: {oddity}", file=sys.stderr)
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)), file=sys.stderr)
         if self.recorded is None:
@@ -246,6 +250,7 @@ class WaveNetCLI(LightningCLI):
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
             seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
+            baseline=self._get(self.config_init, "ngram").best,
         )
         if self._get(self.config_init, "record").enabled:
             log_results(self.trainer, self.model, self.datamodule, metrics)

@@ -1,6 +1,6 @@
 """The mean loss of a network over a split: one exact mean over its tokens, whatever the batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 
 import torch
@@ -49,6 +49,33 @@ def check_finite(name: str, loss: float, step: int) -> None:
         raise ValueError(
             f"{name} is {loss} at step {step}: training has diverged; lower --model.optimization.learning_rate"
         )
+
+
+def standard_error(log_probs: Sequence[float], num_tokens: Sequence[int]) -> float | None:
+    """How far the mean loss of a split may be from that of all words of its kind: its standard error over words.
+
+    The mean is a ratio, of the words' losses to their tokens, whose error comes from each word's loss above what its
+    tokens make at the mean.
+
+    Args:
+        log_probs: Of the words, in nats.
+        num_tokens: Of each word, its end included.
+
+    Returns:
+        Nats per token, or ``None`` for a single word.
+
+    Examples:
+        >>> standard_error([-4.0, -8.0], [2, 2])
+        1.0
+
+    Source: Cochran, "Sampling Techniques" (1977), section 2.11.
+    """
+    num_words = len(log_probs)
+    if num_words < 2:
+        return None
+    losses, tokens = -torch.tensor(log_probs, dtype=torch.float64), torch.tensor(num_tokens, dtype=torch.float64)
+    beyond = losses - tokens * losses.sum() / tokens.sum()  # (W,)
+    return float((beyond.square().sum() * num_words / (num_words - 1)).sqrt() / tokens.sum())
 
 
 def mean_loss(network: nn.Sequential, batches: Iterable[Batch], device: torch.device) -> float:

@@ -12,15 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 import wavenet
+from wavenet.corpus.ngram import Baseline
 from wavenet.corpus.splitting import Split, novelty
 from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.inference.sampling import sample
+from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
 from wavenet.training.data import WordsDataModule
-from wavenet.training.loss import check_finite, mean_loss
+from wavenet.training.loss import check_finite, mean_loss, standard_error
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
+UNCERTAIN = 0.05  # nats of standard error from which on a loss says little
 
 
 def measure(model: LanguageModel, data: WordsDataModule, steps: int) -> dict[str, float]:
@@ -33,6 +36,16 @@ def measure(model: LanguageModel, data: WordsDataModule, steps: int) -> dict[str
     return losses
 
 
+def standard_errors(model: LanguageModel, data: WordsDataModule) -> dict[str, float | None]:
+    """The standard errors over words of the losses of validation and test."""
+    errors = {}
+    for split in ("val", "test"):
+        words = getattr(data.split, split).words
+        log_probs = [scored.log_prob for scored in score(model.network, model.vocabulary, words)]
+        errors[f"{split}/standard_error"] = standard_error(log_probs, [len(word) + 1 for word in words])
+    return errors
+
+
 def collect_metrics(
     model: LanguageModel,
     data: WordsDataModule,
@@ -40,11 +53,12 @@ def collect_metrics(
     steps: int,
     seconds: float,
     seed: int | None,
+    baseline: Baseline | None = None,
 ) -> dict[str, Any]:
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
-    ``<split>/loss`` are those of the best checkpoint, which every later command uses; ``last`` holds those of the
-    weights after the last step.
+    ``<split>/loss`` are those of the best checkpoint, which every later command uses, and ``<split>/standard_error``
+    say how exact they are; ``last`` holds the losses of the weights after the last step, ``ngram`` those of the n-gram.
     """
     last = measure(model, data, steps)
     best, best_step = last, steps
@@ -56,8 +70,10 @@ def collect_metrics(
             best = measure(model, data, steps)
     return {
         **best,
+        **standard_errors(model, data),
         "step": best_step,
         "last": {**last, "step": steps},
+        "ngram": baseline and {"order": baseline.order, **{f"{name}/loss": x for name, x in baseline.losses.items()}},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": steps,
         "seconds": round(seconds, 2),
@@ -87,20 +103,48 @@ def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
     return kinds
 
 
+def loss_table(metrics: dict[str, Any]) -> Table:
+    """The losses of the best checkpoint with their standard errors, of the last step, and of the n-gram."""
+    table = Table("loss (nats per character)", "train", "validation", "test", title_justify="left")
+
+    def cell(row: dict[str, Any], split: str) -> str:
+        error = row.get(f"{split}/standard_error")
+        return f"{row[f'{split}/loss']:.4f}" + (f" ± {error:.4f}" if error is not None else "")
+
+    table.add_row(f"best checkpoint, step {metrics['step']:,}", *(cell(metrics, split) for split in Split._fields))
+    if metrics["step"] != metrics["steps"]:
+        last = metrics["last"]
+        table.add_row(f"last step, step {last['step']:,}", *(cell(last, split) for split in Split._fields))
+    if (ngram := metrics["ngram"]) is not None:
+        table.add_row(f"{ngram['order']}-gram, to compare", "", cell(ngram, "val"), cell(ngram, "test"))
+    return table
+
+
+def doubts(metrics: dict[str, Any]) -> list[str]:
+    """What a reader of the losses should know."""
+    lines, ngram = [], metrics["ngram"]
+    if ngram is not None and metrics["val/loss"] > ngram["val/loss"]:
+        lines.append(
+            f"the {ngram['order']}-gram predicts the validation words better than the network: train for longer, or "
+            f"look at the training loss for what went wrong"
+        )
+    error, num_words = metrics["val/standard_error"], metrics["corpus"]["words"]["val"]
+    if error is None or error > UNCERTAIN:
+        known = "" if error is None else f", which tell the loss to ± {error:.2f} only"
+        lines.append(f"validation has {num_words:,} word{'s'[: num_words - 1]}{known}: small differences mean nothing")
+    return lines
+
+
 def print_report(
     metrics: dict[str, Any], samples: dict[str, list[str]], run: RunFolder, watch_dir: Path | None, console: Console
 ) -> None:
     """Shows the losses, the samples, where the run lies, and the commands that come next."""
-    losses = Table("loss (nats per character)", "train", "validation", "test", title_justify="left")
-    rows = {"best checkpoint": metrics, "last step": metrics["last"]}
-    if metrics["step"] == metrics["steps"]:
-        del rows["last step"]
-    for name, row in rows.items():
-        losses.add_row(f"{name}, step {row['step']:,}", *(f"{row[f'{split}/loss']:.4f}" for split in Split._fields))
-    console.print(losses)
+    console.print(loss_table(metrics))
+    for line in doubts(metrics):
+        console.print(f"note: {line}", soft_wrap=True)
     table = Table(f"{sum(map(len, samples.values()))} samples", "")
     for kind, words in samples.items():
-        table.add_row(kind, ", ".join(words) or "none")
+        table.add_row(kind, "\n".join(words) or "none")
     console.print(table)
     corpus = metrics["corpus"]
     sizes = " / ".join(f"{count:,}" for count in corpus["examples"].values())
@@ -128,6 +172,7 @@ def finish_run(
     steps: int,
     seconds: float,
     seed: int | None,
+    baseline: Baseline | None,
 ) -> dict[str, Any]:
     """Measures, records and shows a finished run.
 
@@ -139,11 +184,12 @@ def finish_run(
         steps: How many steps the training took.
         seconds: How long it took, validation included.
         seed: The seed of the training, also used to draw the samples.
+        baseline: The n-gram to compare with, if it was counted.
 
     Returns:
         What ``metrics.json`` holds.
     """
-    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed)
+    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed, baseline)
     write_metrics(metrics, run.metrics)
     words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed, max_draws=100 * NUM_SAMPLES)
     print_report(

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from wavenet.training.callbacks.tensorboard import writers
 
+LOSSES = ("train/loss", "val/loss", "val/ngram_loss")  # in one chart
+
 
 class TrainingScalars(Callback):
     """Writes, every ``log_every_n_steps``, what tells whether training goes well.
@@ -18,7 +20,7 @@ class TrainingScalars(Callback):
     The learning rate; seconds a step, without validations; the norm of the gradient before clipping; and for each
     weight matrix the size of its update relative to its own, as the decimal logarithm of the ratio of their norms:
     about -3 is healthy, far above is too fast, far below too slow. A chart shows the training and the validation loss
-    together.
+    together with the n-gram's.
 
     Args:
         enabled: Whether anything is written.
@@ -34,7 +36,7 @@ class TrainingScalars(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for writer in writers(trainer) if self.enabled else []:
-            writer.add_custom_scalars({"loss": {"train and validation": ["Multiline", ["train/loss", "val/loss"]]}})
+            writer.add_custom_scalars({"loss": {"train, validation and n-gram": ["Multiline", list(LOSSES)]}})
         self._since, self._paused = (time.perf_counter(), trainer.global_step), None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,0 +1,152 @@
+"""Lists of many sizes and kinds: the default against an n-gram, fixed settings, and the best of a search.
+
+    python benchmarks/list_sizes.py
+    python benchmarks/list_sizes.py --lists phrases --sizes 200 1000 --trials 30
+
+Each list is drawn at random from a larger one, several times where it is small, and the validation losses are pooled,
+weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt, for
+five epochs; the search draws settings around the default's and trains as often as ``--trials`` says on each draw.
+``--path`` is the list that names, phrases and syllables are made of. Seconds are those of one default training.
+"""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+from common import parser, show
+
+from wavenet.corpus.download import BUNDLED, default_corpus
+from wavenet.corpus.reading import read_corpus
+from wavenet.training.cli import run
+from wavenet.training.recipe import recipe_for
+
+SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+POOLED = 1_600  # words, or eight lists if that is less, are drawn of each size
+FIXED = {
+    "data.batch_size": 256,
+    "trainer.max_epochs": 5,
+    "model.network.hidden_dim": 128,
+    "model.network.dropout": 0.0,
+    "model.network.block_size": 8,
+    "model.optimization.learning_rate": 0.025,
+    "model.optimization.weight_decay": 0.01,
+}
+UNWATCHED = {"scalars.enabled": False, "samples.enabled": False, "record.enabled": False}
+
+
+def phrases(names: Sequence[str], rng: random.Random) -> list[str]:
+    """Several names each, 30 to 60 characters."""
+    made = []
+    for _ in names:
+        length, phrase = rng.randint(30, 50), rng.choice(names)
+        while len(phrase) < length:
+            phrase += " " + rng.choice(names)
+        made.append(phrase[:60].rstrip())
+    return made
+
+
+def syllables(names: Sequence[str], rng: random.Random) -> list[str]:
+    """Names with one character for each consonant with the vowel after it: an alphabet of hundreds."""
+    consonants, vowels = "bcdfghjklmnpqrstvwxz", "aeiouy"
+
+    def written(name: str) -> str:
+        text, rest = "", name
+        while rest:
+            consonant = consonants.find(rest[0])
+            rest = rest[1:] if consonant >= 0 else rest
+            vowel = vowels.find(rest[0]) if rest else -1
+            rest = rest[1:] if vowel >= 0 or consonant < 0 else rest
+            text += chr(0xAC00 + 8 * consonant + vowel + 9)
+        return text
+
+    return rng.sample([written(name) for name in names], len(names))
+
+
+def lists(path: str | None) -> dict[str, list[str]]:
+    """The lists that others are drawn from, by their kinds."""
+    names = (default_corpus() if path is None else read_corpus(Path(path))).words
+    kinds: dict[str, Callable[[Sequence[str], random.Random], list[str]]] = {"phrases": phrases, "syllables": syllables}
+    made = {kind: make(names, random.Random(kind)) for kind, make in kinds.items()}
+    return {"names": names, "world": read_corpus(BUNDLED).words, **made}
+
+
+def fit(words: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
+    """What a run of the command line records of these words."""
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        path = Path(folder) / "words.txt"
+        path.write_text("\n".join(words) + "\n", encoding="utf-8")
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        run(["fit", "--quiet", "--data.path", str(path), "--trainer.default_root_dir", folder, *options])
+        (metrics,) = Path(folder).rglob("metrics.json")
+        return dict(json.loads(metrics.read_text(encoding="utf-8")))
+
+
+def pooled(runs: Sequence[dict[str, Any]], loss: Callable[[dict[str, Any]], float]) -> float:
+    """The mean of the runs' validation losses, weighted by tokens."""
+    tokens = [run["corpus"]["examples"]["val"] for run in runs]
+    return sum(loss(run) * count for run, count in zip(runs, tokens, strict=True)) / sum(tokens)
+
+
+def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:
+    """Settings around those of the default."""
+    recipe = recipe_for(words)
+    batch_size = max(2, round(recipe.batch_size * rng.choice([0.5, 1, 1, 2])))
+    steps = round(recipe.max_steps * recipe.batch_size / batch_size * rng.choice([0.5, 1, 1, 2]))
+    return {
+        "data.batch_size": batch_size,
+        "trainer.max_steps": max(2, steps),
+        "trainer.val_check_interval": max(1, steps // 12),
+        "trainer.check_val_every_n_epoch": "null",
+        "model.network.hidden_dim": 8 * round(recipe.hidden_dim * rng.choice([0.5, 0.75, 1, 1.5, 2]) / 8),
+        "model.network.dropout": round(rng.uniform(0, 0.6), 2),
+        "model.network.block_size": rng.choice([8, 8, 16]),
+        "model.optimization.learning_rate": round(recipe.learning_rate * exp(rng.uniform(-1, 1)), 4),
+        "model.optimization.weight_decay": round(exp(rng.uniform(log(0.003), log(1.0))), 4),
+    }
+
+
+def measured(words: Sequence[str], size: int, name: str, trials: int) -> list[str]:
+    """A row of the table."""
+    draws = max(1, min(8, POOLED // size)) if size < len(words) else 1
+    samples = [random.Random(f"{name}/{size}/{draw}").sample(words, size) for draw in range(draws)]
+    default = [fit(sample, {}) for sample in samples]
+    fixed = [fit(sample, FIXED | UNWATCHED) for sample in samples]
+    loss = pooled(default, lambda run: run["val/loss"])
+    ngram = pooled(default, lambda run: run["ngram"]["val/loss"])
+    rng = random.Random(0)
+    found = [loss]
+    for _ in range(trials):
+        settings = drawn_settings(samples[0], rng) | UNWATCHED
+        found.append(pooled([fit(sample, settings) for sample in samples], lambda run: run["val/loss"]))
+    searched = f"{min(found):.3f}" if trials else ""
+    columns = [name, f"{size:,}", str(draws), f"{ngram:.3f}", f"{pooled(fixed, lambda run: run['val/loss']):.3f}"]
+    return [*columns, f"{loss:.3f}", f"{ngram - loss:+.3f}", searched, f"{default[0]['seconds']:.1f}"]
+
+
+def main() -> None:
+    """Measures each list in each size."""
+    given = parser(__doc__)
+    given.add_argument("--lists", nargs="+", choices=("names", "world", "phrases", "syllables"))
+    given.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    given.add_argument("--trials", type=int, default=0)
+    options = given.parse_args()
+    rows = []
+    for name, words in lists(options.path).items():
+        if options.lists and name not in options.lists:
+            continue
+        whole = [len(words)] if options.sizes is SIZES and name in ("names", "world") else []
+        for size in [*(size for size in options.sizes if size < len(words)), *whole]:
+            rows.append(measured(words, size, name, options.trials))
+            print(*rows[-1], flush=True)
+    columns = ["list", "words", "draws", "n-gram", "fixed", "default", "below the n-gram", "best of search", "seconds"]
+    show("Validation losses, nats per character", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What looks wrong with a list of words, though it can be read: said before training, in one line each."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from wavenet.corpus.reading import Corpus
+
+HEADERS = {"name", "names", "word", "words", "title", "text", "label", "id", "city", "company", "product", "place"}
+SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars"}
+MOST = 0.8  # of the lines
+MUCH_LONGER = 4  # times as long as the context
+
+
+def oddities(corpus: Corpus, block_size: int) -> list[str]:
+    """What looks wrong with a corpus, for a network that sees ``block_size`` characters.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> words = ["name,city", "emma,rome", "ava,oslo"]
+        >>> oddities(Corpus(Path("list.csv"), "", words, [()] * 3), block_size=8)  # doctest: +NORMALIZE_WHITESPACE
+        ['list.csv looks like a table with commas: each line is one word here; keep one column, or use tabs',
+        "line 1 of list.csv, 'name,city', looks like a header: it is one of the words here; take it out"]
+    """
+    name, words = corpus.path.name, corpus.words
+    found = (table(name, words), header(name, words), duplicates(name, words), long_words(name, words, block_size))
+    return [line for line in found if line]
+
+
+def table(file: str, words: Sequence[str]) -> str | None:
+    """Whether most lines have the same number of separators."""
+    for separator, name in SEPARATORS.items():
+        counts = [word.count(separator) for word in words]
+        usual = max(set(counts), key=counts.count)
+        if usual and counts.count(usual) >= MOST * len(words):
+            return f"{file} looks like a table with {name}: each line is one word here; keep one column, or use tabs"
+    return None
+
+
+def header(file: str, words: Sequence[str]) -> str | None:
+    """Whether the first line names a column."""
+    first = words[0]
+    for separator in SEPARATORS:
+        first = first.replace(separator, " ")
+    if HEADERS & set(first.casefold().replace("_", " ").split()) and words.count(words[0]) == 1:
+        return f"line 1 of {file}, {words[0]!r}, looks like a header: it is one of the words here; take it out"
+    return None
+
+
+def duplicates(file: str, words: Sequence[str]) -> str | None:
+    """Whether most words have come before."""
+    distinct = len(set(words))
+    if 2 * distinct >= len(words):
+        return None
+    return (
+        f"{len(words) - distinct:,} of the {len(words):,} words of {file} are repetitions, so that many words of "
+        f"validation also stand in train: --data.deduplicate true counts each once"
+    )
+
+
+def long_words(file: str, words: Sequence[str], block_size: int) -> str | None:
+    """Whether words are much longer than the context."""
+    length = mean(map(len, words))
+    if length <= MUCH_LONGER * block_size:
+        return None
+    return (
+        f"the words of {file} have {length:.0f} characters on average, of which the network sees the last "
+        f"{block_size}: --model.network.block_size {4 * block_size} sees more, and takes longer"
+    )
