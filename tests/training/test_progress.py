@@ -86,25 +86,40 @@ def test_without_an_end_lines_come_ever_further_apart(words_file: Path, capsys: 
     assert len(capsys.readouterr().err.splitlines()) < 30
 
 
+class Clock(L.Callback):
+    """A second passes in each training batch, a hundred in each validation."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("wavenet.training.callbacks.progress.time.perf_counter", lambda: self.now)
+
+    def on_train_batch_start(self, *args: object) -> None:
+        self.now += 1
+
+    def on_validation_start(self, *args: object) -> None:
+        self.now += 100
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(200, ["3 minutes"]), (60, ["55 seconds"]), (30, [])])
+def test_long_trainings_say_once_how_long_they_take(
+    steps: int,
+    expected: list[str],
+    words_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit(words_file, StepProgress(), Clock(monkeypatch), max_steps=steps, val_check_interval=1)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training takes")]
+    assert lines == [f"training takes about {duration} from here on" for duration in expected]
+
+
 def test_speed_counts_what_was_trained_on_and_not_validations(
     words_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Clock(L.Callback):
-        """A second passes in each training batch, a hundred in each validation."""
-
-        now = 0.0
-
-        def on_train_batch_start(self, *args: object) -> None:
-            Clock.now += 1
-
-        def on_validation_start(self, *args: object) -> None:
-            Clock.now += 100
-
-    monkeypatch.setattr("wavenet.training.callbacks.progress.time.perf_counter", lambda: Clock.now)
     fit(
         words_file,
         StepProgress(),
-        Clock(),
+        Clock(monkeypatch),
         FinalValidation(),
         max_steps=-1,
         max_epochs=2,

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from wavenet.training.data import WordsDataModule
 
 NUM_LINES = 20
+FORETELL_AFTER = 5.0  # seconds of training, from which the rest is estimated
+LONG = 30  # seconds of training that are worth a line
 
 
 class StepProgress(ProgressBar):
@@ -28,7 +30,7 @@ class StepProgress(ProgressBar):
         self._seconds, self._examples = 0.0, 0  # of training, without validations
         self._resumed = 0.0  # when training began, or went on after a validation
         self._line_step = 0
-        self._validated = False
+        self._validated = self._foretold = False
 
     def disable(self) -> None:
         """Shows nothing; Lightning calls it on all processes but the first."""
@@ -58,7 +60,7 @@ class StepProgress(ProgressBar):
             self._progress = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._line_step = trainer.global_step
+        self._line_step = self._first_step = trainer.global_step
         self._seconds, self._examples, self._resumed = 0.0, 0, time.perf_counter()
         self._start("Training", self._total_steps(trainer))
 
@@ -78,6 +80,20 @@ class StepProgress(ProgressBar):
         self._examples += data.batch_size if data.replacement else min(data.batch_size, left)
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=trainer.global_step)
+        if not self._foretold:
+            self._foretell(trainer)
+
+    def _foretell(self, trainer: L.Trainer) -> None:
+        """Says once, after some steps, about how long all of them take."""
+        seconds, total = self._seconds + time.perf_counter() - self._resumed, self._total_steps(trainer)
+        if seconds < FORETELL_AFTER or total is None:
+            return
+        self._foretold = True
+        left = seconds * (total - trainer.global_step) / max(1, trainer.global_step - self._first_step)
+        if left > LONG and self._enabled:
+            console = self._console if self._progress is None else self._progress.console
+            duration = f"{left / 60:.0f} minutes" if left > 90 else f"{left:.0f} seconds"
+            console.print(f"training takes about {duration} from here on", highlight=False, soft_wrap=True)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
