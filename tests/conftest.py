@@ -22,6 +22,7 @@ TINY = [
     "--trainer.log_every_n_steps=4",
     "--model.network.hidden_dim=8",
     "--model.network.embedding_dim=4",
+    "--model.network.dropout=0",
 ]
 
 

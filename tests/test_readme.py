@@ -35,10 +35,10 @@ def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp
     command = command.replace("runs/default/version_0", str(tiny_run)).replace("my_words.txt", str(words_file))
     _, _, subcommand, *options = shlex.split(command)
     if subcommand == "fit":
-        sizes = [] if "--config" in options else TINY[-2:]
+        sizes = [] if "--config" in options else TINY[-3:]
         if "--data.path" not in options:
             options += ["--data.path", str(words_file)]
-        options += [*TINY[:-2], *sizes, "--trainer.default_root_dir", str(tmp_path)]
+        options += [*TINY[:-3], *sizes, "--trainer.default_root_dir", str(tmp_path)]
     assert run_cli(subcommand, *options) == 0
 
 

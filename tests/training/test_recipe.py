@@ -75,7 +75,7 @@ def test_the_command_line_follows_the_words_and_records_it(
     assert config["model"]["network"]["hidden_dim"] == recipe.hidden_dim
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["steps"] == recipe.max_steps
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert f"48 words: batches of {recipe.batch_size}, {recipe.max_steps} steps" in said
     assert f"dropout {recipe.dropout:g}, width {recipe.hidden_dim}, context 8; set any of them" in said
 
@@ -93,7 +93,7 @@ def test_what_is_given_wins(words_file: Path, tmp_path: Path, capsys: pytest.Cap
     assert config["trainer"]["log_every_n_steps"] == 1  # 16 steps
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["steps"] == 16
-    assert "chosen for" not in capsys.readouterr().err
+    assert "chosen for" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "lecture").glob("*.yaml")), ids=lambda path: path.stem)
@@ -102,4 +102,4 @@ def test_the_lectures_configs_leave_nothing_to_choose(
 ) -> None:
     options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=2"]
     assert run_cli("fit", "--config", path, *options) == 0
-    assert "chosen for" not in capsys.readouterr().err
+    assert "chosen for" not in capsys.readouterr().out

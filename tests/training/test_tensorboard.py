@@ -77,7 +77,7 @@ def get(address: str) -> Get:
 def test_scalars(get: Get, run_root: Path) -> None:
     tags = set(get("scalars/tags")[RUN])
     assert tags >= {
-        "train/loss", "val/loss", "val/perplexity", "val/bits_per_character", "train/learning_rate",
+        "train/loss", "val/loss", "val/ngram_loss", "val/perplexity", "val/bits_per_character", "train/learning_rate",
         "train/seconds_per_step", "train/gradient_norm", "samples/new", "final/val_loss", "final/test_loss",
         "update_ratio/0.weight", "update_ratio/6.0.weight", "update_ratio/9.weight", "dead_units/6.2",
     }  # fmt: skip
@@ -92,10 +92,10 @@ def test_scalars(get: Get, run_root: Path) -> None:
     assert all(0 <= point[2] <= 1 for point in points["samples/new"])
 
 
-def test_the_two_losses_share_a_chart(get: Get) -> None:
+def test_the_losses_share_a_chart(get: Get) -> None:
     layout = get("custom_scalars/layout")
     (chart,) = layout["category"][0]["chart"]
-    assert chart["multiline"]["tag"] == ["train/loss", "val/loss"]
+    assert chart["multiline"]["tag"] == ["train/loss", "val/loss", "val/ngram_loss"]
 
 
 def test_histograms(get: Get) -> None:

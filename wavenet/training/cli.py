@@ -169,11 +169,6 @@ class WaveNetCLI(LightningCLI):
         corpus = self.datamodule.corpus
         if corpus.note:
             print(f"note: {corpus.note}", file=sys.stderr)
-        if self.subcommand == "fit":
-            for oddity in oddities(corpus, receptive_field(self.model.network)):
-                print(f"note: {oddity}", file=sys.stderr)
-        if self.chosen and not self._get(self.config, "quiet"):
-            print(describe(self.chosen, len(self.datamodule.split.train.words)), file=sys.stderr)
         if self.recorded is None:
             return
         if corpus.path.resolve() == find_corpus(self.recorded.path).resolve():
@@ -217,6 +212,13 @@ class WaveNetCLI(LightningCLI):
         if trainer.world_size > 1:
             raise ArgumentError("trainer.devices", f"must be 1, got {trainer.world_size}")
         return trainer
+
+    def before_fit(self) -> None:
+        """Says what looks odd about the words, and which settings were chosen for them."""
+        for oddity in oddities(self.datamodule.corpus, receptive_field(self.model.network)):
+            print(f"note: {oddity}", file=sys.stderr)
+        if self.chosen and not self._get(self.config, "quiet"):
+            print(describe(self.chosen, len(self.datamodule.split.train.words)))
 
     def fit(self, **kwargs: Any) -> None:
         """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
