@@ -90,7 +90,7 @@ def fit(words: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
 def pooled(runs: Sequence[dict[str, Any]], loss: Callable[[dict[str, Any]], float]) -> float:
     """The mean of the runs' validation losses, weighted by tokens."""
     tokens = [run["corpus"]["examples"]["val"] for run in runs]
-    return sum(loss(run) * count for run, count in zip(runs, tokens, strict=True)) / sum(tokens)
+    return float(sum(loss(run) * count for run, count in zip(runs, tokens, strict=True)) / sum(tokens))
 
 
 def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:

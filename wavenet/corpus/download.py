@@ -2,6 +2,7 @@
 
 import hashlib
 import urllib.request
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 
@@ -25,15 +26,21 @@ def default_corpus() -> Corpus:
         ValueError: What was downloaded is not the expected file.
     """
     names = DATA_DIR / "names.txt"
-    if names.exists():
+    reason = None if names.exists() else why_missing(NAMES_URL, names, NAMES_SHA256)
+    if reason is None:
         return read_corpus(names)
+    note = f"names.txt could not be downloaded ({reason}), so this run uses the bundled corpus {BUNDLED}"
+    return read_corpus(BUNDLED, note)
+
+
+@cache
+def why_missing(url: str, path: Path, sha256: str) -> str | None:
+    """Downloads a file and says why it could not, or nothing; a process waits for an absent network only once."""
     try:
-        download(NAMES_URL, names, NAMES_SHA256)
+        download(url, path, sha256)
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        note = f"names.txt could not be downloaded ({reason}), so this run uses the bundled corpus {BUNDLED}"
-        return read_corpus(BUNDLED, note)
-    return read_corpus(names)
+        return str(getattr(error, "reason", None) or error)
+    return None
 
 
 def find_corpus(recorded: str) -> Path:

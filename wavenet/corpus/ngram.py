@@ -120,7 +120,7 @@ def numbered(keys: npt.NDArray[np.integer]) -> Ints:
         return np.unique(keys, return_inverse=True)[1].astype(np.int64)
     seen = np.zeros(int(keys.max()) + 1, dtype=bool)  # a table of all keys, which is faster than sorting them
     seen[keys] = True
-    return np.asarray((seen.cumsum() - 1)[keys])
+    return (seen.cumsum() - 1)[keys].astype(np.int64)
 
 
 def mixed(lower: Floats, context: Ints, event: Ints, counted: int) -> Floats:
