@@ -4,7 +4,7 @@
     python benchmarks/list_sizes.py --lists phrases --sizes 200 1000 --trials 30
 
 Each list is drawn at random from a larger one, several times where it is small, and the validation losses are pooled,
-weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt, for
+weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt and
 five epochs; the search draws settings around the default's and trains as often as ``--trials`` says on each draw.
 ``--path`` is the list that names, phrases and syllables are made of. Seconds are those of one default training.
 """

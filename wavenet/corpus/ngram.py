@@ -117,10 +117,12 @@ def encode(words: Sequence[str]) -> tuple[Ints, Ints]:
 def numbered(keys: npt.NDArray[np.integer]) -> Ints:
     """Numbers equal keys alike, from 0 on in ascending order."""
     if keys.max() > TABLE * len(keys):
-        return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        ids: Ints = np.unique(keys, return_inverse=True)[1]
+        return ids
     seen = np.zeros(int(keys.max()) + 1, dtype=bool)  # a table of all keys, which is faster than sorting them
     seen[keys] = True
-    return (seen.cumsum() - 1)[keys].astype(np.int64)
+    ids = (seen.cumsum() - 1)[keys]
+    return ids
 
 
 def mixed(lower: Floats, context: Ints, event: Ints, counted: int) -> Floats:
