@@ -150,9 +150,16 @@ def test_explained_scores(wavenet: Run) -> None:
     out, _, _ = wavenet("score", "sobe", "--explain")
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["s", "o", "b", "e", "end"]
-    assert all(line.count(",") == 2 for line in lines[1:])
     assert "\x1b" not in out
     (row,) = json.loads(wavenet("score", "sobe", "--explain", "--format", "json")[0])
+    for line, character in zip(lines[1:], row["characters"], strict=True):
+        assert f"{character['probability']:.4f}{character['bits']:>7.2f} bits   " in line
+        likelier = [probability > character["probability"] for _, probability in character["alternatives"]]
+        assert ("likelier" in line, "next" in line) == (any(likelier), not all(likelier))
+        assert line.find("next") == -1 or line.find("likelier") < line.find("next")
+    assert sum(character["bits"] for character in row["characters"]) == pytest.approx(
+        5 * row["bits_per_character"], abs=1e-3
+    )
     assert [character["character"] for character in row["characters"]] == ["s", "o", "b", "e", None]
     assert all(len(character["alternatives"]) == 3 for character in row["characters"])
 

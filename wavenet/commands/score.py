@@ -35,7 +35,9 @@ def add_arguments(parser: Parser) -> None:
     """The options of the command."""
     parser.add_argument("words", nargs="*", metavar="WORDS", help="the words")
     parser.add_argument("--file", metavar="FILE", help="a file with one word per line, read as it is scored")
-    parser.add_argument("--explain", action="store_true", help="each character's probability and likelier ones")
+    parser.add_argument(
+        "--explain", action="store_true", help="each character's probability, bits and the likeliest others"
+    )
     parser.add_argument("--num_samples", type=int, default=10_000, help="draws that ranks are estimated from")
     parser.add_argument("--seed", type=int, default=0, help="seed of these draws")
 
@@ -145,6 +147,15 @@ def unknown_character(model: TrainedModel, word: str) -> str | None:
     return None
 
 
+def others_line(character: Row) -> str:
+    """The likeliest other characters, apart by whether they are likelier than the one that stands there."""
+    kinds: dict[str, list[str]] = {"likelier": [], "next": []}
+    for other, probability in character["alternatives"]:
+        kind = "likelier" if probability > character["probability"] else "next"
+        kinds[kind].append(f"{other or 'end'} {probability:.4f}")
+    return "; ".join(f"{kind} {', '.join(others)}" for kind, others in kinds.items() if others)
+
+
 def score_line(row: Row, console: Console) -> str:
     """A word's score as text, and a line for each of its characters if they are explained."""
     if row["error"]:
@@ -160,8 +171,8 @@ def score_line(row: Row, console: Console) -> str:
         style = "green" if probability >= 0.1 else "yellow" if probability >= 0.01 else "red"
         text.append(f"\n  {character['character'] or 'end':<4}")
         text.append(f"{probability:.4f}", style=style)
-        others = (f"{other or 'end'} {probability:.4f}" for other, probability in character["alternatives"])
-        text.append(f"   rather {', '.join(others)}", style="dim")
+        text.append(f"{character['bits']:>7.2f} bits   ")
+        text.append(others_line(character), style="dim")
     with console.capture() as captured:
         console.print(text, soft_wrap=True, end="")
     return captured.get()
