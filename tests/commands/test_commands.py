@@ -140,8 +140,6 @@ def test_a_word_that_cannot_be_scored_does_not_stop_the_others(wavenet: Run) -> 
     assert (len(lines), code) == (4, 1)
     assert lines[1] == "zoë              unknown character 'z' (U+007A)"
     assert err == "1 of 4 words could not be scored, such as 'zoë'\n"
-    out, _, code = wavenet("score", "zz", "--format", "csv", "--explain")
-    assert code == 2
     rows = list(csv.DictReader(io.StringIO(wavenet("score", "zz", "sobe", "--format", "csv")[0])))
     assert [bool(row["error"]) for row in rows] == [True, False]
 
@@ -162,6 +160,57 @@ def test_explained_scores(wavenet: Run) -> None:
     )
     assert [character["character"] for character in row["characters"]] == ["s", "o", "b", "e", None]
     assert all(len(character["alternatives"]) == 3 for character in row["characters"])
+
+
+def test_explained_scores_as_a_table(wavenet: Run) -> None:
+    words = json.loads(wavenet("score", "sobe", "ava", "--explain", "--format", "json")[0])
+    out, _, code = wavenet("score", "sobe", "zoë", "ava", "--explain", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 1
+    assert [row["word"] for row in rows] == ["sobe"] * 5 + ["zoë"] + ["ava"] * 4
+    assert [row["position"] for row in rows] == [*"12345", "", *"1234"]
+    assert [bool(row["error"]) for row in rows] == [row["word"] == "zoë" for row in rows]
+    del rows[5]
+    characters = [character for word in words for character in word["characters"]]
+    for row, character in zip(rows, characters, strict=True):
+        assert row["character"] == (character["character"] or "")
+        assert (float(row["probability"]), float(row["bits"])) == (character["probability"], character["bits"])
+        others = [(row[f"alternative_{i}"], float(row[f"probability_{i}"])) for i in (1, 2, 3)]
+        assert others == [(other or "", probability) for other, probability in character["alternatives"]]
+
+
+def test_scores_say_whether_a_word_is_known(wavenet: Run, tiny_run: Path, tmp_path: Path) -> None:
+    split = load(tiny_run / "checkpoints" / "best.ckpt").split
+    words = [split.train.words[0], split.val.words[0], split.test.words[0], "beb", "zoë"]
+    kinds = ["train", "validation", "test", "new", "new"]
+    rows = json.loads(wavenet("score", *words, "--novelty", "--format", "json")[0])
+    assert [row["novelty"] for row in rows] == kinds
+    rows = list(csv.DictReader(io.StringIO(wavenet("score", *words, "--novelty", "--format", "csv")[0])))
+    assert [row["novelty"] for row in rows] == kinds
+    lines = wavenet("score", *words, "--novelty")[0].splitlines()
+    assert [line.split()[-1] for line in lines[:4]] == kinds[:4]
+    assert "novelty" not in json.loads(wavenet("score", "beb", "--format", "json")[0])[0]
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    checkpoint["WordsDataModule"]["path"] = str(tmp_path / "gone.txt")
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    out, err, code = wavenet("score", "beb", "--novelty", ckpt=tmp_path / "x.ckpt")
+    assert (out, code) == ("", 2)
+    assert err.startswith("error: --novelty needs the training corpus: words not found")
+
+
+def test_words_from_stdin(wavenet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(content: bytes) -> tuple[str, str, int]:
+        (tmp_path / "input").write_bytes(content)
+        with open(tmp_path / "input", encoding="ascii") as file:  # whatever the locale says, words are UTF-8
+            monkeypatch.setattr(sys, "stdin", file)
+            return wavenet("score", "--file", "-", "--format", "json")
+
+    assert score(b"\xef\xbb\xbfsobe\n\n ava\tF\n")[0] == wavenet("score", "sobe", "ava", "--format", "json")[0]
+    assert score("zoë\n".encode())[1:] == ("1 of 1 words could not be scored, such as 'zoë'\n", 1)
+    assert score(b"\n")[1:] == ("error: stdin holds no words: expected one word per line\n", 1)
+    assert score(b"ava\nzo\xeb\n")[1:] == ("error: stdin is not UTF-8 after line 0: save it as UTF-8\n", 1)
+    assert score(b"ava\nzo\0\n")[1].startswith("error: stdin, line 2: expected text, got the control character")
+    assert wavenet("score", "ava", "--file", "-")[2] == 2
 
 
 def test_the_newest_best_checkpoint_is_taken(
@@ -208,7 +257,6 @@ def test_the_newest_best_checkpoint_is_taken(
         ("top -n 0", "--num_words must be at least 1, got 0"),
         ("score", "expected either WORDS or --file FILE, got neither"),
         ("score a --file b", "expected either WORDS or --file FILE, got both"),
-        ("score a --explain --format csv", "--explain must go with --format text or json, got csv"),
         ("score a --num_samples 0", "--num_samples must be at least 1, got 0"),
         ("other", "expected a command, one of fit, validate, test, predict, sample, top, score, got other"),
         ("sampel", "did you mean sample?"),

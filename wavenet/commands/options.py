@@ -9,6 +9,7 @@ from typing import Any
 from wavenet.commands.main import COMMANDS, Parser, program
 from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
+from wavenet.corpus.splitting import novelty
 from wavenet.errors import ArgumentError
 from wavenet.inference.checkpoint import load
 from wavenet.inference.model import TrainedModel
@@ -65,6 +66,14 @@ def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
             sys.stderr.write(f"note: only the words of {options.novel_to} are left out; {error}\n")
     names = ("prefix", "pattern", "min_length", "max_length")
     return {**{name: getattr(options, name) for name in names}, "without": without}
+
+
+def novelty_of(model: TrainedModel) -> Callable[[str], str]:
+    """What says whether a word is in the model's training, validation or test words."""
+    try:
+        return novelty(model.split)
+    except (OSError, ValueError) as error:
+        raise ArgumentError("novelty", f"needs the training corpus: {error}") from error
 
 
 def tabbed(columns: list[str]) -> Callable[[Row], str]:
