@@ -93,11 +93,13 @@ def test_too_few_words_are_said(wavenet: Run) -> None:
     out, err, code = wavenet("sample", "-n", 50, "--pattern", "?", "--unique")
     assert (len(out.split()), code) == (10, 0)
     assert err == "10 of 50 words: there are no more\n"
-    _, err, _ = wavenet("sample", "-n", 9, "--pattern", "*vvvvvvvv*", "--max_draws", 90)
+    _, err, code = wavenet("sample", "-n", 9, "--pattern", "*vvvvvvvv*", "--max_draws", 90)
+    assert code == 0
     assert "of 9 words: 90 draws gave no more\n" in err
-    _, err, _ = wavenet("top", "-n", 50, "--pattern", "?")
-    assert err == "10 of 50 words: there are no more\n"
-    _, err, _ = wavenet("top", "-n", 50, "--max_beginnings", 20)
+    _, err, code = wavenet("top", "-n", 50, "--pattern", "?")
+    assert (err, code) == ("10 of 50 words: there are no more\n", 0)
+    _, err, code = wavenet("top", "-n", 50, "--max_beginnings", 20)
+    assert code == 0
     assert err.startswith("cut short after 20 beginnings of words: the first ")
     rows = json.loads(wavenet("top", "-n", 50, "--max_beginnings", 20, "--format", "json")[0])
     certain = [row["certain"] for row in rows]
@@ -249,7 +251,8 @@ def test_the_newest_best_checkpoint_is_taken(
         ("sample --pattern b? --min_length 3", "--pattern matches no word"),
         ("sample --format xml", "--format"),
         ("sample -n x", "invalid int value: 'x'"),
-        ("sample -n -1", "--num_words must be at least 0, got -1"),
+        ("sample -n -1", "--num_words must be at least 1, got -1"),
+        ("sample -n 0", "--num_words must be at least 1, got 0"),
         ("sample --output missing/words.txt", "--output must be a file in an existing folder, got missing"),
         ("sample --seed 99999999999999999999", "--seed must be a number of at most 64 bits"),
         ("sample --max_length 1000000000000", "--max_length must be at most 10000"),

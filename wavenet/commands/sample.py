@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from wavenet.commands.main import Parser
 from wavenet.commands.options import add_wanted, model_of, novelty_of, parse, tabbed, wanted
 from wavenet.commands.output import Row, write
+from wavenet.errors import check_at_least
 
 SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws")
 
@@ -27,6 +28,7 @@ def add_arguments(parser: Parser) -> None:
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
     options = parse(name, add_arguments, "wavenet sample --prefix ma --unique --novel", arguments)
+    check_at_least(1, num_words=options.num_words)
     model = model_of(options)
     given = {option: getattr(options, option) for option in SAMPLER_OPTIONS}
     sampler = model.sampler(**given, **wanted(model, options))
