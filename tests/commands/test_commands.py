@@ -221,7 +221,7 @@ def test_the_newest_best_checkpoint_is_taken(
     monkeypatch.chdir(tmp_path)
     _, err, code = wavenet("sample", ckpt=None)
     assert code == 1
-    assert err.startswith("error: no checkpoint: expected --ckpt_path FILE or a best.ckpt under runs/; ")
+    assert err.startswith("error: no checkpoint under runs/: expected best.ckpt or last.ckpt; --ckpt_path names one ")
     assert err.endswith(" fit makes one\n")
     (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
     _, err, code = wavenet("sample", "-n", 1, ckpt=None)
@@ -235,6 +235,42 @@ def test_the_newest_best_checkpoint_is_taken(
         shutil.copy(tiny_run / "checkpoints" / "best.ckpt", path)
         os.utime(path, (1e9 - age, 1e9 - age))
     assert wavenet("sample", "-n", 1, ckpt=None)[1] == f"using {newer.relative_to(tmp_path)}\n"
+
+
+def test_a_folder_or_an_experiment_is_taken_for_its_newest_run(
+    wavenet: Run, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(("default/version_1", "default/version_0", "other/version_0")):
+        path = tmp_path / "runs" / name / "checkpoints" / "last.ckpt"  # a run without validation has no best.ckpt
+        path.parent.mkdir(parents=True)
+        shutil.copy(tiny_run / "checkpoints" / "last.ckpt", path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+
+    def used(*options: object) -> str:
+        _, err, code = wavenet("sample", "-n", 1, *options, ckpt=None)
+        assert code == 0
+        return err
+
+    assert used() == used("--experiment", "default") == "using runs/default/version_1/checkpoints/last.ckpt\n"
+    assert used("--experiment", "other") == "using runs/other/version_0/checkpoints/last.ckpt\n"
+    for folder in ("runs/default/version_0", "./runs/default/version_0/", "runs/default/version_0/checkpoints"):
+        assert used("--ckpt_path", folder) == "using runs/default/version_0/checkpoints/last.ckpt\n"
+    assert used("--ckpt_path", "./runs/other/version_0/checkpoints/last.ckpt") == ""
+    shutil.copy(path, path.with_name("best.ckpt"))
+    assert used("--ckpt_path", "runs/other") == "using runs/other/version_0/checkpoints/best.ckpt\n"
+    _, err, code = wavenet("top", "--experiment", "defualt", ckpt=None)
+    assert (err, code) == (
+        "error: --experiment must be one of the experiments in runs/ (default, other), got defualt; "
+        "did you mean default?\n",
+        2,
+    )
+    _, err, code = wavenet("top", "--experiment", "default", "--ckpt_path", "runs", ckpt=None)
+    assert (code, err.count("\n")) == (2, 1)
+    (tmp_path / "empty").mkdir()
+    _, err, code = wavenet("score", "ava", "--ckpt_path", "empty", ckpt=None)
+    assert code == 1
+    assert err.startswith("error: no checkpoint under empty/: expected best.ckpt or last.ckpt; ")
 
 
 @pytest.mark.parametrize(

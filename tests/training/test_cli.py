@@ -312,6 +312,22 @@ def test_an_evaluation_takes_the_checkpoints_settings_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_folder_is_taken_for_its_checkpoint(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = tiny_run / "checkpoints"
+    for subcommand in ("validate", "test", "predict"):
+        assert run_cli(subcommand, "--ckpt_path", checkpoints / "best.ckpt") == 0
+        by_file = capsys.readouterr().out
+        assert run_cli(subcommand, "--ckpt_path", tiny_run) == 0
+        assert capsys.readouterr() == (by_file, f"using {checkpoints / 'best.ckpt'}\n")
+    options = ["--trainer.default_root_dir", tmp_path, "--trainer.max_steps=12"]
+    assert run_cli("fit", "--ckpt_path", tiny_run.parent, *options) == 1  # there is nothing left to do
+    assert capsys.readouterr().err.startswith(
+        f"using {checkpoints / 'last.ckpt'}\nerror: the checkpoint's training is at "
+    )
+
+
 def test_predict_writes_what_score_writes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ckpt_path = tiny_run / "checkpoints" / "best.ckpt"
     capsys.readouterr()

@@ -5,13 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple, NoReturn, cast
 
 import wavenet
-from wavenet.errors import ArgumentError, UsageError
+from wavenet.errors import ArgumentError, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -111,6 +110,5 @@ def main() -> None:
         elif name in COMMANDS:
             import_module(f"wavenet.commands.{COMMANDS[name].module}").main(name, rest)
         else:
-            near = get_close_matches(name, COMMANDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, COMMANDS)
             raise UsageError(f"expected a command, one of {', '.join(COMMANDS)}, got {name or 'none'}{hint}")

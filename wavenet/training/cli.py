@@ -25,7 +25,7 @@ from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import position_wise
-from wavenet.runs import LAST, RunFolder, command, shipped
+from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped
 from wavenet.training.callbacks import MONITORS
 from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
 from wavenet.training.callbacks.final_validation import FinalValidation
@@ -119,7 +119,10 @@ class WaveNetCLI(LightningCLI):
                 f"{ckpt_path} means a checkpoint of this process, which has none: "
                 f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt",
             )
-        record = record_to_use(ckpt_path, subcommand)
+        found = find_checkpoint(Path(ckpt_path), TO_CONTINUE if subcommand == "fit" else TO_USE)
+        if found != Path(ckpt_path):
+            sys.stderr.write(f"using {found}\n")
+        record = record_to_use(str(found), subcommand)
         self.recorded = cast(TrainedOn, record.trained_on)
         fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
         fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
@@ -133,6 +136,7 @@ class WaveNetCLI(LightningCLI):
         parser.set_defaults({**vars(default_config.as_flat()), **defaults})
         self.config = self.parser.parse_args(self.args)
         config = self.config[subcommand]
+        config.ckpt_path = str(found)
         for name, expected in fixed.items():
             if config[name] != expected:
                 raise ArgumentError(name, f"contradicts the checkpoint: expected {expected!r}, got {config[name]!r}")
