@@ -60,7 +60,23 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
         (["--experiment=../x"], "--experiment must be a name without slashes, got '../x'"),
         (["--model.network.norm=batch_per_position"], "--data.batching must be windows for a norm"),
         (["--samples.num_words=0"], "--samples.num_words must be at least 1, got 0"),
-        (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8"),
+        (
+            ["--model.hiden_dim=8"],
+            "unrecognized arguments: --model.hiden_dim=8; did you mean --model.network.hidden_dim?",
+        ),
+        (["--data.pth", "x"], "unrecognized arguments: --data.pth x; did you mean --data.path?"),
+        (
+            ["--trainer.max_epoch=3"],
+            "unrecognized arguments: --trainer.max_epoch=3; did you mean --trainer.max_epochs?",
+        ),
+        (
+            ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step", "--samples.enabeld=true"],
+            "--samples.enabled?",
+        ),
+        (
+            ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step", "--trainer.max_steps=x"],
+            "Got value: x\n",
+        ),
         (["--model.optimization.optimizer=adam"], "model.optimization.optimizer"),
         (["--trainer.max_steps=many"], "trainer.max_steps"),
         (["--config=nowhere.yaml"], "nowhere.yaml"),

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
@@ -34,9 +34,22 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, which the frame shows."""
 
+    def parse_args(self, arguments: list[str]) -> argparse.Namespace:  # type: ignore[override]
+        """The options; those that there are not are named, with the ones that may be meant."""
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            raise UsageError(unknown_options(unknown, self._option_string_actions))
+        return options
+
     def error(self, message: str) -> NoReturn:
         """Raises a UsageError."""
         raise UsageError(message)
+
+
+def unknown_options(unknown: Sequence[str], known: Iterable[str]) -> str:
+    """What is wrong with arguments that no option takes."""
+    hint = did_you_mean(unknown[0].split("=")[0], known)
+    return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
 
 def program() -> str:

@@ -1,19 +1,25 @@
-"""What commands that use a trained model share: the checkpoint, which words are wanted, where the output goes."""
+"""What commands that use a trained model share: the checkpoint, which words are wanted, where the output goes.
+
+Torch is imported once the arguments are parsed, so that help and errors come at once.
+"""
+
+from __future__ import annotations
 
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavenet.commands.main import COMMANDS, Parser, program
 from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
 from wavenet.corpus.splitting import novelty
 from wavenet.errors import ArgumentError, did_you_mean
-from wavenet.inference.checkpoint import load
-from wavenet.inference.model import TrainedModel
 from wavenet.runs import RUNS, find_checkpoint, newest_checkpoint
+
+if TYPE_CHECKING:
+    from wavenet.inference.model import TrainedModel
 
 
 def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
@@ -52,6 +58,8 @@ def model_of(options: Namespace) -> TrainedModel:
         found = newest_checkpoint(RUNS if options.experiment is None else experiment_folder(options.experiment))
     if found != given:
         sys.stderr.write(f"using {found}\n")
+    from wavenet.inference.checkpoint import load
+
     return load(found)
 
 

@@ -1,12 +1,14 @@
 """``wavenet score``: says how probable words are. ``predict`` writes its scores with :func:`write_scores` too."""
 
+from __future__ import annotations
+
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -17,13 +19,13 @@ from wavenet.commands.output import Row, write
 from wavenet.corpus.reading import CONTROL, parse_line
 from wavenet.corpus.vocabulary import UnknownCharacterError
 from wavenet.errors import UsageError
-from wavenet.inference.model import TrainedModel
-from wavenet.inference.scoring import NUM_ALTERNATIVES, Character, Ranks, Score
-from wavenet.network.packing import CHUNK
+
+if TYPE_CHECKING:
+    from wavenet.inference.model import TrainedModel
+    from wavenet.inference.scoring import Character, Ranks, Score
 
 COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_error"]
 CHARACTER_COLUMNS = ["word", "position", "character", "probability", "bits"]
-CHARACTER_COLUMNS += [f"{kind}_{i + 1}" for i in range(NUM_ALTERNATIVES) for kind in ("alternative", "probability")]
 STDIN = "-"
 
 
@@ -88,7 +90,7 @@ def write_scores(
     With ``explain``, ``csv`` has a row for each character; with ``novelty``, it is said where each word stands.
     """
     console = Console(highlight=False) if path is None else Console(file=StringIO())
-    columns = [*(CHARACTER_COLUMNS if explain else COLUMNS), *(["novelty"] if novelty else []), "error"]
+    columns = [*(character_columns() if explain else COLUMNS), *(["novelty"] if novelty else []), "error"]
     rows = (row_of(score, ranks, explain, novelty) for score in scores)
     table = character_rows if explain else lambda row: [row]
     return write(rows, form, path, columns, total, text=lambda row: score_line(row, console), table=table)
@@ -116,6 +118,14 @@ def row_of(
     if explain:
         row["characters"] = [character._asdict() for character in explain(score.word)]
     return row
+
+
+def character_columns() -> list[str]:
+    """The columns of the table that explains words, up to those that every table has."""
+    from wavenet.inference.scoring import NUM_ALTERNATIVES
+
+    others = [f"{kind}_{i}" for i in range(1, NUM_ALTERNATIVES + 1) for kind in ("alternative", "probability")]
+    return [*CHARACTER_COLUMNS, *others]
 
 
 def character_rows(row: Row) -> Iterator[Row]:
@@ -157,6 +167,8 @@ def words_of(path: str) -> Iterator[str]:
 
 def scored(model: TrainedModel, words: Iterable[str], failed: list[str]) -> Iterator[Score | Unscored]:
     """The scores of words, many at a time; words with unknown characters are added to ``failed``."""
+    from wavenet.network.packing import CHUNK
+
     words = iter(words)
     while chunk := list(islice(words, CHUNK)):
         errors = {word: unknown for word in chunk if (unknown := unknown_character(model, word))}

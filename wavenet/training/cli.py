@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.corpus.download import find_corpus
-from wavenet.errors import ArgumentError, UsageError
+from wavenet.errors import ArgumentError, UsageError, did_you_mean
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
@@ -73,14 +73,28 @@ class WaveNetCLI(LightningCLI):
             WordsDataModule,
             args=args,
             parser_class=Parser,
-            parser_kwargs={subcommand: dict(defaults) for subcommand in self.subcommands()},
+            parser_kwargs={"allow_abbrev": False, **{subcommand: dict(defaults) for subcommand in self.subcommands()}},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments that were given, which Lightning's own does with a warning."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except UsageError as error:
+            raise UsageError(f"{error}{self._hint(args)}") from error
+
+    def _hint(self, args: list[str]) -> str:
+        """The option that may be meant by the first that there is not."""
+        options = self._subcommand_parsers[args[0]]._option_string_actions
+        known = [option for option in options if not option.endswith(".help")]
+        groups = {option.rpartition(".")[0] for option in known}
+        objects = tuple(f"{option}." for option in known if option not in groups)  # what these take is not listed
+        for name in (arg.split("=")[0].rstrip("+") for arg in args):
+            if name.startswith("--") and name not in options and not name.startswith(objects):
+                return did_you_mean(name, known)
+        return ""
 
     def instantiate_classes(self) -> None:
         """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
