@@ -91,6 +91,14 @@ def test_imports_stay_light(statement: str, unwanted: list[str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_package_shows_what_it_exports() -> None:
+    import wavenet
+
+    submodules = {name for name in FLOORS if f"wavenet.{name}" in sys.modules}
+    assert {name for name in dir(wavenet) if not name.startswith("__")} == {*wavenet.__all__, *submodules}
+    assert {"__version__", "__all__", "__doc__"} <= set(dir(wavenet))
+
+
 def test_public_names_resolve_on_first_use() -> None:
     import wavenet
 
