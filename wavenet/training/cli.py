@@ -18,7 +18,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.corpus.download import find_corpus
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
@@ -142,7 +141,7 @@ class WaveNetCLI(LightningCLI):
         fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
         fixed["data.alphabet"] = record.alphabet
         defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
-        defaults |= fixed | {"data.path": str(find_corpus(self.recorded.path))}
+        defaults |= fixed | {"data.path": self.recorded.path}
         parser = self._subcommand_parsers[subcommand]
         with open(DEFAULT_CONFIG, encoding="utf-8") as file:
             default_config = dict_to_namespace(yaml.safe_load(file))
@@ -168,7 +167,7 @@ class WaveNetCLI(LightningCLI):
             print(f"note: {corpus.note}", file=sys.stderr)
         if self.recorded is None:
             return
-        if corpus.path.resolve() == find_corpus(self.recorded.path).resolve():
+        if corpus.path.resolve() == Path(self.recorded.path).resolve():
             self.recorded.check(corpus)
         self.datamodule.load_state_dict(asdict(self.recorded))
 
