@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT, run_cli
+from tests.conftest import ROOT, TINY, run_cli
 from wavenet.inference.checkpoint import FORMAT, CheckpointError, TrainedOn, load, read_checkpoint
 from wavenet.training.module import LanguageModel
 
@@ -104,6 +104,34 @@ def test_a_corpus_that_has_moved_or_changed(tiny_run: Path, words_file: Path, tm
     torch.save(checkpoint, path)
     with pytest.raises(ValueError, match="does not say which words"):
         load(path).top(3, novel=True)
+
+
+def test_a_project_that_moves_keeps_its_corpus(
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, moved = tmp_path / "project", tmp_path / "elsewhere" / "renamed"
+    (project / "lists").mkdir(parents=True)
+    moved.parent.mkdir()
+    shutil.copy(words_file, project / "lists" / "words.txt")
+    monkeypatch.chdir(project)
+    assert run_cli("fit", "--data.path", project / "lists" / "words.txt", *TINY) == 0
+    name = Path("runs", "default", "version_0", "checkpoints", "best.ckpt")
+    checkpoint = read_checkpoint(name)
+    assert checkpoint["WordsDataModule"]["path"] == "lists/words.txt"
+    assert len(load(name).split.train.words) == 48
+    monkeypatch.chdir(tmp_path)
+    project.rename(moved)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "words.txt").write_text("another\n", encoding="utf-8")
+    old = {"lists/words.txt", str(project / "lists" / "words.txt"), r"C:\me\project\lists\words.txt"}
+    for recorded in old:  # from anywhere, with the whole paths of older versions and of other systems too
+        checkpoint["WordsDataModule"]["path"] = recorded
+        torch.save(checkpoint, moved / name)
+        assert len(load(moved / name).split.train.words) == 48
+        assert run_cli("test", "--ckpt_path", moved / name) == 0
+    (moved / "lists" / "words.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="words not found"):
+        _ = load(moved / name).split
 
 
 FROZEN = {  # log-probabilities of emilia, sobe and ava, from the version that wrote the file

@@ -63,6 +63,7 @@ def test_explained_probabilities_are_the_models() -> None:
     for length, character in enumerate(characters):
         probs = step_probabilities(network, "abb"[:length])
         assert character.probability == pytest.approx(probs[shown.index(character.character)], abs=1e-6)
+        assert character.bits == pytest.approx(-log2(character.probability))
         others = [(shown[token], probs[token]) for token in sorted(range(3), key=lambda token: -probs[token])]
         expected = [(other, p) for other, p in others if other != character.character]
         assert [other for other, _ in character.alternatives] == [other for other, _ in expected]

@@ -4,10 +4,9 @@ import sys
 from collections.abc import Iterator
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import add_wanted, model_of, parse, tabbed, wanted
+from wavenet.commands.options import add_wanted, model_of, novelty_of, parse, tabbed, wanted
 from wavenet.commands.output import Row, write
-from wavenet.corpus.splitting import novelty
-from wavenet.errors import ArgumentError
+from wavenet.errors import check_at_least
 
 SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws")
 
@@ -29,14 +28,12 @@ def add_arguments(parser: Parser) -> None:
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
     options = parse(name, add_arguments, "wavenet sample --prefix ma --unique --novel", arguments)
+    check_at_least(1, num_words=options.num_words)
     model = model_of(options)
     given = {option: getattr(options, option) for option in SAMPLER_OPTIONS}
     sampler = model.sampler(**given, **wanted(model, options))
     batches = sampler.draw(options.num_words, options.seed)
-    try:
-        kind = novelty(model.split) if options.novelty else None
-    except (OSError, ValueError) as error:
-        raise ArgumentError("novelty", f"needs the training corpus: {error}") from error
+    kind = novelty_of(model) if options.novelty else None
     columns = ["word"]
     if options.log_prob:
         columns.append("log_prob")

@@ -1,7 +1,7 @@
 """How likely words are: log-probabilities of words and characters, bits, ranks. Needs torch alone."""
 
 from collections.abc import Sequence
-from math import log
+from math import exp, log
 from typing import NamedTuple
 
 import torch
@@ -81,10 +81,14 @@ def predictions(network: nn.Sequential, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class Character(NamedTuple):
-    """A character of a word, or ``None`` for its end; its probability; and the likeliest others with theirs."""
+    """A character of a word, or ``None`` for its end; its probability, also in bits; the likeliest others with theirs.
+
+    The bits, -log2 of the probability, say how surprising the character is.
+    """
 
     character: str | None
     probability: float
+    bits: float
     alternatives: list[tuple[str | None, float]]
 
 
@@ -101,12 +105,13 @@ def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[C
         ['b', 'a', None]
     """
     logits, targets = predictions(network, pack([word], vocabulary))
-    probs = logits.softmax(dim=1)  # (N, V)
+    log_probs = logits.log_softmax(dim=1)  # (N, V)
     shown = (None, *vocabulary.alphabet)
     characters = []
-    for row, target in zip(probs.tolist(), targets.tolist(), strict=True):
+    for row, target in zip(log_probs.tolist(), targets.tolist(), strict=True):
         others = sorted(set(range(len(row))) - {target}, key=lambda token: -row[token])[:NUM_ALTERNATIVES]
-        characters.append(Character(shown[target], row[target], [(shown[token], row[token]) for token in others]))
+        alternatives = [(shown[token], exp(row[token])) for token in others]
+        characters.append(Character(shown[target], exp(row[target]), -row[target] / log(2), alternatives))
     return characters
 
 
