@@ -1,6 +1,7 @@
 """A trained network with its vocabulary: what samples, scores and ranks words. Needs torch alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Protocol, Unpack
 
 from torch import nn
@@ -12,6 +13,8 @@ from wavenet.inference.patterns import WantedOptions
 from wavenet.inference.sampling import Sampler, SamplerOptions, Words
 from wavenet.inference.scoring import Character, Ranks, Score, explain, score
 from wavenet.inference.search import Ranking, top
+
+NUM_SAMPLERS = 4  # that a model keeps; with words that must not come, one can take tens of megabytes
 
 
 class Source(Protocol):
@@ -43,6 +46,7 @@ class TrainedModel:
     def __init__(self, network: nn.Sequential, vocabulary: Vocabulary, trained_on: Source | None = None) -> None:
         self.network, self.vocabulary = network.eval(), vocabulary
         self.trained_on = trained_on
+        self._samplers: dict[Hashable, Sampler] = {}  # by their options, the last used last
 
     def sample(
         self, num_words: int = 20, *, seed: int | None = None, novel: bool = False, **options: Unpack[SamplerOptions]
@@ -51,7 +55,8 @@ class TrainedModel:
 
         Args:
             num_words: How many.
-            seed: Seed of the draws; ``None`` draws anew each time.
+            seed: Seed of the draws; ``None`` draws anew each time. Then single words are drawn ahead, for the calls to
+                come, which makes a loop of them fast.
             novel: Whether words of the training corpus must not come.
             options: See :class:`wavenet.inference.sampling.Sampler`.
 
@@ -62,6 +67,8 @@ class TrainedModel:
             ArgumentError: An option has a wrong value.
             OSError, ValueError: ``novel``, but the corpus cannot be found: see :meth:`split`.
         """
+        if num_words == 1 and seed is None:
+            return self._sampler(novel, options).draw_one()
         return [word for batch in self.draw(num_words, seed=seed, novel=novel, **options) for word in batch.words]
 
     def draw(
@@ -72,7 +79,7 @@ class TrainedModel:
 
     def sampler(self, *, novel: bool = False, **options: Unpack[SamplerOptions]) -> Sampler:
         """What draws the words; it knows afterwards how many draws it took."""
-        return Sampler(self.network, self.vocabulary, **self._without(novel, options))
+        return copy(self._sampler(novel, options))
 
     def top(
         self,
@@ -119,6 +126,19 @@ class TrainedModel:
         if self.trained_on is None:
             raise ValueError("the model does not say which words it was trained on")
         return self.trained_on.read_split()
+
+    def _sampler(self, novel: bool, options: Mapping[str, Any]) -> Sampler:
+        """A sampler, of which the last few are kept: calls for one word would take most of their time to prepare."""
+        without = tuple(options.get("without", ()))
+        given = {**options, "without": without}
+        key = (novel, *sorted(given.items()))
+        sampler = self._samplers.pop(key, None)
+        if sampler is None:
+            sampler = Sampler(self.network, self.vocabulary, **self._without(novel, given))
+        self._samplers[key] = sampler
+        if len(self._samplers) > NUM_SAMPLERS:
+            del self._samplers[next(iter(self._samplers))]
+        return sampler
 
     def _without(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
         without = list(options.get("without", ()))
