@@ -9,7 +9,7 @@ from torch import nn
 from wavenet.corpus.splitting import Split
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.errors import check_at_least
-from wavenet.inference.patterns import WantedOptions
+from wavenet.inference.patterns import MAX_LENGTH, WantedOptions
 from wavenet.inference.sampling import Sampler, SamplerOptions, Words
 from wavenet.inference.scoring import Character, Ranks, Score, explain, score
 from wavenet.inference.search import Ranking, top
@@ -19,6 +19,10 @@ NUM_SAMPLERS = 4  # that a model keeps; with words that must not come, one can t
 
 class Source(Protocol):
     """What knows the words that a network was trained on: :class:`wavenet.inference.checkpoint.TrainedOn`."""
+
+    @property
+    def longest_word(self) -> int | None:
+        """The length of the longest word of train, if that is known."""
 
     def read_split(self) -> Split:
         """The words of the three splits."""
@@ -51,7 +55,7 @@ class TrainedModel:
     def sample(
         self, num_words: int = 20, *, seed: int | None = None, novel: bool = False, **options: Unpack[SamplerOptions]
     ) -> list[str]:
-        """Draws words.
+        """Draws words, by default up to a little longer than the longest word that the model was trained on.
 
         Args:
             num_words: How many.
@@ -90,7 +94,7 @@ class TrainedModel:
         **options: Unpack[WantedOptions],
     ) -> Ranking:
         """The most probable words, in order: see :func:`wavenet.inference.search.top`."""
-        wanted = self._without(novel, options)
+        wanted = self._completed(novel, options)
         return top(self.network, self.vocabulary, num_words, max_beginnings=max_beginnings, **wanted)
 
     def score(self, words: Sequence[str]) -> list[Score]:
@@ -102,7 +106,7 @@ class TrainedModel:
         return explain(self.network, self.vocabulary, word)
 
     def ranks(self, num_samples: int = 10_000, seed: int | None = None) -> Ranks:
-        """What estimates the rank of a log-probability among the words of 1 to 64 characters, from so many draws.
+        """What estimates the rank of a log-probability among all words that :meth:`sample` draws, from so many of them.
 
         Raises:
             ArgumentError: ``num_samples`` is below 1.
@@ -134,14 +138,25 @@ class TrainedModel:
         key = (novel, *sorted(given.items()))
         sampler = self._samplers.pop(key, None)
         if sampler is None:
-            sampler = Sampler(self.network, self.vocabulary, **self._without(novel, given))
+            sampler = Sampler(self.network, self.vocabulary, **self._completed(novel, given))
         self._samplers[key] = sampler
         if len(self._samplers) > NUM_SAMPLERS:
             del self._samplers[next(iter(self._samplers))]
         return sampler
 
-    def _without(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _completed(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the words that must not come, and the length that words may have where none is given.
+
+        Words longer than the longest of the training words and a quarter of it, or 4 characters where that is more, are
+        what a network that has missed a word's end goes on to spell. What the other options ask for may be as much
+        longer than them.
+        """
         without = list(options.get("without", ()))
         if novel:
             without += [word for part in self.split for word in part.words]
-        return {**options, "without": without}
+        completed = {**options, "without": without}
+        known = None if self.trained_on is None else self.trained_on.longest_word
+        if known is not None and "max_length" not in options:
+            longest = max(known, options.get("min_length", 0), len(options.get("prefix", "")))
+            completed["max_length"] = min(longest + max(4, longest // 4), MAX_LENGTH)
+        return completed
