@@ -283,6 +283,8 @@ def test_a_folder_or_an_experiment_is_taken_for_its_newest_run(
         ("sample --top_k 0", "--top_k must be at least 1, got 0"),
         ("sample --prefix xé", "--prefix has an unknown character 'x' (U+0078) in 'xé': expected one of the 10"),
         ("sample --min_length 5 --max_length 4", "--min_length must be at most max_length 4, got 5"),
+        ("sample --max_length -1", "--max_length must be at least 1, got -1"),
+        ("top --prefix sobe --max_length 3", "--prefix must be no longer than max_length 3, got 'sobe'"),
         ("sample --pattern [", "--pattern must have a ] for its ["),
         ("sample --pattern b? --min_length 3", "--pattern matches no word"),
         ("sample --format xml", "--format"),

@@ -147,7 +147,28 @@ def test_files_of_every_format_still_load(name: str) -> None:
     assert log_probs == pytest.approx(FROZEN[name], abs=1e-4)
     assert isinstance(model.trained_on, TrainedOn)
     assert model.trained_on.words == {"train": 48, "val": 6, "test": 6}
+    assert model.trained_on.longest_word is None
+    assert model.sampler().wanted.max_length == 64
     assert len(model.sample(3, seed=1)) == 3
+
+
+def test_words_may_be_a_little_longer_than_those_of_train(tiny_run: Path, tmp_path: Path) -> None:
+    content = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    model = load(tiny_run / "checkpoints" / "best.ckpt")
+    longest = max(map(len, model.split.train.words))
+    assert content["WordsDataModule"]["longest_word"] == longest == 8
+    for options, expected in (({}, 12), ({"max_length": 9}, 9), ({"min_length": 20}, 25), ({"prefix": "a" * 40}, 50)):
+        assert model.sampler(**options).wanted.max_length == expected  # type: ignore[arg-type]
+    assert max(map(len, model.sample(200, seed=1, temperature=5.0))) <= 12
+    assert max(map(len, model.top(2_000).words)) <= 12
+    for known, expected in ((120, 150), (9_000, 10_000)):
+        content["WordsDataModule"]["longest_word"] = known
+        torch.save(content, tmp_path / "x.ckpt")
+        assert load(tmp_path / "x.ckpt").sampler().wanted.max_length == expected
+    content["WordsDataModule"]["longest_word"] = "long"
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="longest_word of the corpus is recorded as 'long'"):
+        load(tmp_path / "x.ckpt")
 
 
 def test_a_file_of_format_1_trains_on_and_is_measured(words_file: Path, tmp_path: Path) -> None:

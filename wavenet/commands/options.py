@@ -44,7 +44,9 @@ def add_wanted(parser: Parser) -> None:
     parser.add_argument("--prefix", default="", help="how words begin")
     parser.add_argument("--pattern", default="*", help="what words look like: jo*n, ?a?a, [aeiou]*, [!aeiou]*")
     parser.add_argument("--min_length", type=int, default=1, help="fewest characters (default: 1)")
-    parser.add_argument("--max_length", type=int, default=64, help="most characters (default: 64)")
+    parser.add_argument(
+        "--max_length", type=int, help="most characters (default: a quarter more than the longest training word)"
+    )
     parser.add_argument("--novel", action="store_true", help="no word of the training corpus")
     parser.add_argument("--novel_to", metavar="FILE", help="no word of this file")
 
@@ -89,7 +91,8 @@ def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
                 ) from error
             sys.stderr.write(f"note: only the words of {options.novel_to} are left out; {error}\n")
     names = ("prefix", "pattern", "min_length", "max_length")
-    return {**{name: getattr(options, name) for name in names}, "without": without}
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return {**given, "without": without}
 
 
 def novelty_of(model: TrainedModel) -> Callable[[str], str]:

@@ -186,6 +186,11 @@ def significant(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
+def counted(value: float) -> str:
+    """How many, to be read."""
+    return f"{value:,.0f}" if value < 1e15 else f"{value:.3g}"
+
+
 def unknown_character(model: TrainedModel, word: str) -> str | None:
     """What is wrong with a word, if its characters are not all in the alphabet."""
     try:
@@ -210,7 +215,7 @@ def score_line(row: Row, console: Console) -> str:
         word = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", row["word"])  # it could garble a terminal
         return f"{word:<16} {row['error']}"
     error = row["rank_error"]
-    rank = f"above {row['rank']:,.0f}" if error is None else f"{row['rank']:,.0f} ± {error:,.0f}"
+    rank = f"above {counted(row['rank'])}" if error is None else f"{counted(row['rank'])} ± {counted(error)}"
     text = Text(
         f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"
     )

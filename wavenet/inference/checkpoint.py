@@ -38,7 +38,8 @@ class TrainedOn:
     """What identifies the words that a network was trained on, as plain data: in checkpoints and ``metrics.json``.
 
     ``words`` and ``examples`` are counted for each split, ``also_in_train`` are the words of validation and test that
-    stand in train too, and ``note`` says why the corpus is not the one that was asked for, if it is not.
+    stand in train too, ``note`` says why the corpus is not the one that was asked for, if it is not, and
+    ``longest_word`` is the length of the longest word of train, which older checkpoints do not say.
     """
 
     path: str
@@ -50,6 +51,7 @@ class TrainedOn:
     words: dict[str, int]
     examples: dict[str, int]
     also_in_train: dict[str, int]
+    longest_word: int | None
 
     @classmethod
     def describe(cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str) -> "TrainedOn":
@@ -65,6 +67,7 @@ class TrainedOn:
             words={name: len(words) for name, words in parts.items()},
             examples={name: sum(map(len, words)) + len(words) for name, words in parts.items()},
             also_in_train=leaks(split),
+            longest_word=max(map(len, parts["train"]), default=0),
         )
 
     @classmethod
@@ -74,6 +77,7 @@ class TrainedOn:
         Raises:
             KeyError, TypeError: Something is missing or of another type.
         """
+        plain = {"longest_word": None, **plain}
         values = {field.name: plain[field.name] for field in fields(cls)}
         for name, kind in get_type_hints(cls).items():
             if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):

@@ -10,7 +10,9 @@ Every draw is exact: it comes from the model's distribution over words, given wh
   at which draws were abandoned: nothing is drawn again and again in vain.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from copy import copy
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,11 +23,13 @@ from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.excluded import Excluded
 from wavenet.inference.patterns import Wanted, WantedOptions
+from wavenet.inference.remembered import Remembered
 from wavenet.inference.shaping import Shaping, pick
 from wavenet.network.packing import CHUNK
 from wavenet.network.sliding import eval_mode
 from wavenet.network.stepping import State, select, start, step
 
+AHEAD = 64  # words that are drawn for the calls to come, where each asks for one
 MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
 
 
@@ -51,6 +55,16 @@ def sample(
     """
     batches = Sampler(network, vocabulary, **options).draw(num_words, seed)
     return [word for batch in batches for word in batch.words]
+
+
+class Opening(NamedTuple):
+    """What all draws start from: logits (1, V) and step state after what every wanted word begins with, the
+    log-probability of that, and the tree of the words that must not come, if there are any."""
+
+    logits: Tensor
+    state: State
+    log_prob: float
+    removed: Excluded | None
 
 
 def with_margin(num_draws: int) -> int:
@@ -122,6 +136,8 @@ class Sampler:
         self.without = [word for word in dict.fromkeys(without) if self.wanted.accepts(word)]
         self.max_draws, self.batch_size = max_draws, batch_size
         self.num_draws, self.exhausted = 0, False
+        self._opening = Remembered(network, self._open)
+        self._ahead: Remembered[deque[str]] = Remembered(network, deque)
 
     def draw(self, num_words: int, seed: int | None = None) -> Iterator[Words]:
         """Draws words, batch by batch.
@@ -146,84 +162,121 @@ class Sampler:
             generator.manual_seed(seed)
         return self._draw(num_words, generator)
 
+    def draw_one(self) -> list[str]:
+        """One word, or none if it hardly ever comes, from those drawn ahead: a batch takes little longer than one word.
+
+        The words of several calls are independent draws, so ``unique`` means nothing here.
+        """
+        ahead = self._ahead()
+        try:
+            return [ahead.popleft()]
+        except IndexError:  # all are used
+            sampler = copy(self)
+            sampler.unique = False
+        for batch in sampler.draw(AHEAD):
+            if batch.words:
+                ahead.extend(batch.words[1:])
+                return batch.words[:1]
+        return []
+
     def _draw(self, num_words: int, generator: torch.Generator) -> Iterator[Words]:
         """Draws in rounds; between them, what must not come again is taken out.
 
         The more there is to take out, the longer a round. Rounds, and so the words, do not depend on the batch size.
         """
         self.num_draws, self.exhausted = 0, False
-        endings = dict.fromkeys((word, BOUNDARY) for word in self.without)
+        opening = self._opening()
+        removed = opening.removed
+        drawn: dict[tuple[str, int], None] = {}
+        abandoned: dict[tuple[str, int], None] = {}
         num_found = 0
         while num_found < num_words and self.num_draws < self.max_draws:
-            removed = Excluded(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
+            if drawn or abandoned:
+                removed = self._excluded([*drawn, *abandoned])
             if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
                 self.exhausted = True
                 return
-            abandoned: dict[tuple[str, int], None] = {}
-            length_of_round = max(with_margin(num_words - num_found), len(endings))
+            num_endings = len(self.without) + len(drawn) + len(abandoned)
+            length_of_round = max(with_margin(num_words - num_found), num_endings)
             end = min(self.max_draws, self.num_draws + length_of_round)
+            given_up: dict[tuple[str, int], None] = {}
             while self.num_draws < end and num_found < num_words:
                 size = self._batch_size(num_words - num_found, num_found, end - self.num_draws)
-                words, given_up = self._draw_batch(size, removed, generator)
+                words, endings = self._draw_batch(size, opening, removed, generator)
                 self.num_draws += size
                 if self.unique:
-                    words = first_of_each(words, endings)
-                    endings.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
-                abandoned.update(dict.fromkeys(given_up))
+                    words = first_of_each(words, drawn)
+                    drawn.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
+                given_up.update(dict.fromkeys(endings))
                 left = num_words - num_found
                 num_found += len(words.words)
                 yield Words(words.words[:left], words.log_probs[:left])
-            if len(endings) < MAX_ENDINGS:
-                endings.update(abandoned)
+            if len(abandoned) < MAX_ENDINGS:
+                abandoned.update(given_up)
 
     def _batch_size(self, num_left: int, num_found: int, most: int) -> int:
         """How many draws to make at once: as many as give ``num_left`` words at the rate so far, in equal batches."""
         draws_per_word = (self.num_draws + 1, num_found + 1)
         needed = num_left * draws_per_word[0] // draws_per_word[1]
-        needed = min(most, with_margin(needed))
+        needed = min(most, with_margin(needed) if needed > 1 else 1)  # one word, asked for in a loop, comes alone
         num_batches = -(-needed // self.batch_size)
         return -(-needed // num_batches)
 
     def _draw_batch(
-        self, size: int, removed: Excluded | None, generator: torch.Generator
+        self, size: int, opening: Opening, removed: Excluded | None, generator: torch.Generator
     ) -> tuple[Words, list[tuple[str, int]]]:
         """The wanted words among as many independent draws, in their order, and the endings that are not wanted."""
         wanted = self.wanted
         uniform = torch.rand(size, wanted.max_length + 1, dtype=torch.float64, generator=generator)
-        spelled = torch.full((size, wanted.max_length + 1), BOUNDARY)
-        spelled[:, : len(wanted.forced)] = torch.tensor(wanted.forced, dtype=torch.long)
-        complete, lengths = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.long)
+        rows = torch.arange(size)  # (B,), the draws that go on
+        states = torch.full_like(rows, wanted.first)  # (B,), where they stand in the automaton of wanted words,
+        nodes = torch.zeros_like(rows)  # (B,), and in the tree of words that must not come
+        if removed is not None:
+            nodes += removed.find(wanted.forced)
+        logits = opening.logits.expand(size, -1)  # (B, V)
+        state = select(opening.state, torch.zeros_like(rows, device=self._device))
+        steps: list[tuple[Tensor, ...]] = []
         with eval_mode(self.network):
-            logits, state, log_prob = self._beginning()
-            log_probs = torch.full((size,), log_prob, dtype=torch.float64)
-            rows = torch.arange(size)  # (B,), the draws that go on
-            source = torch.zeros_like(rows)  # (B,), their rows of the step state and the logits
-            states, nodes = torch.full_like(rows, wanted.first), torch.zeros_like(rows)  # (B,), where they stand in
-            if removed is not None:  # the automaton of wanted words, and in the tree of words that must not come
-                nodes += removed.find(wanted.forced)
             for length in range(len(wanted.forced), wanted.max_length + 1):
-                log_weights = self.shaping.log_probs(logits)[source]  # (B, V)
+                log_probs = logits.log_softmax(dim=1)  # (B, V)
+                log_weights = self.shaping.log_probs(log_probs)  # (B, V)
                 if removed is not None:
                     removed.apply(log_weights, nodes)
                 tokens = pick(log_weights, uniform[rows, length])  # (B,)
-                spelled[rows, length], lengths[rows] = tokens, length
-                log_probs[rows] += logits.log_softmax(dim=1)[source, tokens]
                 states = wanted.next_state[states, tokens]
-                live = wanted.live[length + 1, states]
-                complete[rows] = live & (tokens == BOUNDARY)
-                going = (live & (tokens != BOUNDARY)).nonzero().squeeze(1)
+                live, ended = wanted.live[length + 1, states], tokens == BOUNDARY
+                steps.append((rows, tokens, log_probs.gather(1, tokens[:, None]).squeeze(1), live & ended))
+                going = (live & ~ended).nonzero().squeeze(1)
                 if len(going) == 0:
                     break
+                if len(going) < len(rows):
+                    rows, tokens, states, nodes = rows[going], tokens[going], states[going], nodes[going]
+                    state = select(state, going.to(self._device))
                 if removed is not None:
-                    nodes = removed.child(nodes[going], tokens[going])
-                rows, tokens, states = rows[going], tokens[going], states[going]
-                state = select(state, source[going].to(self._device))
-                source = torch.arange(len(rows))
+                    nodes = removed.child(nodes, tokens)
                 logits = step(self.network, tokens.to(self._device), state).cpu().double()  # (B, V)
-        words = self._decode(spelled[complete], lengths[complete])
+        return self._collect(size, steps, opening.log_prob)
+
+    def _collect(
+        self, size: int, steps: list[tuple[Tensor, ...]], log_prob: float
+    ) -> tuple[Words, list[tuple[str, int]]]:
+        """What draws have come to, from the rows, tokens, log-probabilities and completions of each step."""
+        rows, tokens, log_probs, completed = (torch.cat(parts) for parts in zip(*steps, strict=True))  # (N,) each
+        forced = torch.tensor(self.wanted.forced, dtype=torch.long)
+        at = torch.arange(len(steps)).repeat_interleave(torch.tensor([len(step[0]) for step in steps]))  # (N,)
+        spelled = torch.full((size, len(forced) + len(steps)), BOUNDARY)
+        spelled[:, : len(forced)] = forced
+        spelled[rows, len(forced) + at] = tokens
+        lengths = len(forced) + torch.bincount(rows, minlength=size) - 1  # (size,), without the last token
+        complete = torch.zeros(size, dtype=torch.bool)
+        complete[rows[completed]] = True
+        total = torch.full((size,), log_prob, dtype=torch.float64).index_add_(0, rows, log_probs)
+        words = Words(self._decode(spelled[complete], lengths[complete]), total[complete].tolist())
+        if complete.all():
+            return words, []
         beginnings = self._decode(spelled[~complete], lengths[~complete])
         last = spelled[~complete].gather(1, lengths[~complete, None]).squeeze(1).tolist()
-        return Words(words, log_probs[complete].tolist()), list(zip(beginnings, last, strict=True))
+        return words, list(zip(beginnings, last, strict=True))
 
     def _decode(self, rows: Tensor, lengths: Tensor) -> list[str]:
         """The characters of rows of tokens (B, L), of each as many as its length (B,)."""
@@ -231,14 +284,20 @@ class Sampler:
         text = self.vocabulary.decode(rows[inside].tolist())  # all at once, and then cut
         return [text[begin:end] for begin, end in pairwise([0, *lengths.cumsum(0).tolist()])]
 
-    def _beginning(self) -> tuple[Tensor, State, float]:
-        """Logits (1, V) and step state after what every wanted word begins with, and the log-probability of that."""
-        state, log_prob = start(self.network, 1), 0.0
-        logits = step(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
-        for token in self.wanted.forced:
-            log_prob += logits.log_softmax(dim=1)[0, token].item()
-            logits = step(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
-        return logits, state, log_prob
+    def _open(self) -> Opening:
+        """What all draws start from, by the network's present weights."""
+        with eval_mode(self.network):
+            state, log_prob = start(self.network, 1), 0.0
+            logits = step(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
+            for token in self.wanted.forced:
+                log_prob += logits.log_softmax(dim=1)[0, token].item()
+                logits = step(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
+        return Opening(logits, state, log_prob, self._excluded([]) if self.without else None)
+
+    def _excluded(self, endings: list[tuple[str, int]]) -> Excluded:
+        """The tree of the words that must not come, and of other endings."""
+        known = [(word, BOUNDARY) for word in self.without]
+        return Excluded(self.network, self.vocabulary, known + endings, self.shaping)
 
     @property
     def _device(self) -> torch.device:

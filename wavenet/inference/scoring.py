@@ -1,5 +1,6 @@
 """How likely words are: log-probabilities of words and characters, bits, ranks. Needs torch alone."""
 
+import sys
 from collections.abc import Sequence
 from math import exp, log
 from typing import NamedTuple
@@ -137,26 +138,27 @@ class Ranks:
 
     Examples:
         >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)], num_draws=4)  # two words, of 0.5 and 0.25
-        >>> ranks.of([log(0.3), log(0.2)])
-        [Rank(rank=2.0, error=0.5), Rank(rank=4.0, error=None)]
+        >>> [(round(rank, 6), error and round(error, 6)) for rank, error in ranks.of([log(0.3), log(0.2)])]
+        [(2.0, 0.5), (4.0, None)]
     """
 
     def __init__(self, log_probs: Sequence[float], num_draws: int) -> None:
         ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
-        self.negated = -ordered  # ascending, to search in
-        words = (-ordered).exp()  # that each draw stands for
-        zero = words.new_zeros(1)
+        self.negated = -ordered  # ascending, to search in; also the logarithm of how many words each draw stands for
+        none = torch.tensor([-torch.inf], dtype=torch.float64)
         self.num_draws = num_draws
-        self.mean = torch.cat([zero, words.cumsum(0)]) / num_draws  # (n + 1,), over the k most probable draws
-        self.square = torch.cat([zero, (words**2).cumsum(0)]) / num_draws
+        self.log_mean = torch.cat([none, self.negated.logcumsumexp(0)]) - log(num_draws)  # (n + 1,), over the k most
+        self.log_square = torch.cat([none, (2 * self.negated).logcumsumexp(0)]) - log(num_draws)  # probable draws
 
     def of(self, log_probs: Sequence[float]) -> list[Rank]:
-        """The rank of words with these log-probabilities."""
+        """The rank of words with these log-probabilities, at most the largest number that there is."""
         k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
-        mean = self.mean[k]
-        errors = ((self.square[k] - mean**2).clamp(min=0) / self.num_draws).sqrt()
+        log_mean, log_square = self.log_mean[k], self.log_square[k]
+        relative = (1 - (2 * log_mean - log_square).exp()).clamp(min=0).nan_to_num()  # variance over mean square
+        errors = ((log_square + relative.log() - log(self.num_draws)) / 2).exp()
         known = (k < len(self.negated)).tolist()
+        largest = sys.float_info.max
         return [
-            Rank(1 + rank, error if inside else None)
-            for rank, error, inside in zip(mean.tolist(), errors.tolist(), known, strict=True)
+            Rank(min(1 + rank, largest), min(error, largest) if inside else None)
+            for rank, error, inside in zip(log_mean.exp().tolist(), errors.tolist(), known, strict=True)
         ]
