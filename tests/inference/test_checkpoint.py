@@ -118,8 +118,9 @@ def test_a_project_that_moves_keeps_its_corpus(
     name = Path("runs", "default", "version_0", "checkpoints", "best.ckpt")
     checkpoint = read_checkpoint(name)
     assert checkpoint["WordsDataModule"]["path"] == "lists/words.txt"
-    assert len(load(name).split.train.words) == 48
+    model = load(name)
     monkeypatch.chdir(tmp_path)
+    assert len(model.split.train.words) == 48
     project.rename(moved)
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "words.txt").write_text("another\n", encoding="utf-8")

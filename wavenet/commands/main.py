@@ -32,7 +32,6 @@ COMMANDS = {
     "score": Command("score", "say how probable words are"),
 }
 
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -89,9 +88,7 @@ def interruptible() -> Iterator[None]:
         handle_signals(lambda *_: os._exit(code))
         with suppress(OSError):
             sys.stdout.flush()  # a pipe may be full, or closed
-        os._exit(
-            code
-        )  # the interpreter's own end takes a while, in which a second signal would have its default effect
+        os._exit(code)  # during the interpreter's own end, a second signal would have its default effect
     finally:
         handle_signals(lambda *_: os._exit(code))
 

@@ -64,7 +64,8 @@ def find_corpus(recorded: str, sha256: str, checkpoint: Path) -> Path:
     ends = [Path(*parts[i:]) for i in range(len(parts))]
     folders = [Path(), *checkpoint.absolute().parents, DATA_DIR]
     candidates = [Path(recorded), *(folder / end for folder in folders for end in ends)]
-    return next((path for path in candidates if path.is_file() and sha256_of(path) == sha256), Path(recorded))
+    found = (path.absolute() for path in candidates if path.is_file() and sha256_of(path) == sha256)
+    return next(found, Path(recorded))
 
 
 def sha256_of(path: Path) -> str | None:
