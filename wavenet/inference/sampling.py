@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.directed import Pool, following_probs, guide, guide_fits
-from wavenet.inference.drawing import Drawn, draw_batch, open_draws
+from wavenet.inference.drawing import Drawn, Opening, draw_batch, open_draws
 from wavenet.inference.excluded import Excluded
 from wavenet.inference.patterns import Wanted, WantedOptions
 from wavenet.inference.remembered import Remembered
@@ -35,7 +35,7 @@ CHECK = 50_000  # draws after which, again and again, it is looked at how often 
 RARE = 10_000  # draws a word, above which they come too rarely to be drawn exactly
 NUM_GUIDES = 10_000  # words that the guide of directed draws is estimated from
 RESERVE = 10  # words of equal weights that a pool of directed draws is worth, for each word that is asked for
-LARGEST_POOL = 200  # draws for it for each that is asked for, however little they are worth; and at least 16 chunks
+LARGEST_POOL = 200  # draws for each word that is asked for, after which a pool will do; it may always take 16 chunks
 MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
 
 
@@ -142,7 +142,7 @@ class Sampler:
         self.max_draws, self.batch_size = max_draws, batch_size
         self.directed = directed
         self.num_draws, self.exhausted, self.is_directed = 0, False, False
-        self._opening = Remembered(network, lambda: open_draws(network, self.wanted, self._excluded([])))
+        self._opening = Remembered(network, self._open)
         self._guide = Remembered(network, self._make_guide)
         self._ahead: Remembered[deque[str]] = Remembered(network, deque)
 
@@ -187,6 +187,7 @@ class Sampler:
         return []
 
     def _draw(self, num_words: int, generator: torch.Generator) -> Iterator[Words]:
+        """Draws exactly, and goes on directed where that is asked for or has shown that words hardly ever come."""
         self.num_draws, self.exhausted, self.is_directed = 0, False, bool(self.directed)
         drawn: dict[tuple[str, int], None] = {}
         num_found = 0
@@ -257,6 +258,10 @@ class Sampler:
                 drawn.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
             num_words -= len(words.words)
             yield words
+
+    def _open(self) -> Opening:
+        """What all draws start from."""
+        return open_draws(self.network, self.wanted, self._excluded([]))
 
     def _make_guide(self) -> Tensor:
         """What directs draws, estimated from words that are drawn without a pattern."""
