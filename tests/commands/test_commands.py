@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import torch
 
 from tests.conftest import ROOT, WORDS
 from wavenet import load
+from wavenet.commands import sample
 from wavenet.commands.main import COMMANDS, main
+from wavenet.inference import sampling
 from wavenet.inference.checkpoint import read_checkpoint
 
 
@@ -106,6 +109,23 @@ def test_too_few_words_are_said(wavenet: Run) -> None:
     assert certain == sorted(certain, reverse=True)
     assert not certain[-1]
     assert all(row["certain"] for row in json.loads(wavenet("top", "--format", "json")[0]))
+
+
+def test_words_that_hardly_ever_come(wavenet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = ("sample", "-n", 5, "--pattern", "*vvvvvvv*", "--unique", "--seed", 0)
+    directed = "draws are directed by the pattern now: approximately from the model's distribution\n"
+    out, err, code = wavenet(*rare, "--directed")
+    assert (err, code) == (directed, 0)
+    assert sum("vvvvvvv" in word for word in set(out.split())) == 5
+    monkeypatch.setattr(sample, "PATIENCE", -1.0)
+    monkeypatch.setattr(sampling, "CHECK", 2_000)
+    _, err, _ = wavenet(*rare, "--no-directed", "--max_draws", 2_000)
+    slow = r"0 words in [\d,]+ draws after 0 s; the search goes on, up to 2,000 draws \(--max_draws\)"
+    first, last = err.splitlines()
+    assert re.fullmatch(slow, first)
+    assert last == "0 of 5 words: 2,000 draws gave no more"
+    assert wavenet(*rare)[1].splitlines()[1:] == [directed.strip()]
+    assert wavenet("sample", "-n", 500)[1] == ""
 
 
 def test_top_lists_words_in_order(wavenet: Run) -> None:

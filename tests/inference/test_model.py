@@ -1,6 +1,7 @@
 import pickle
 import re
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ def test_words_drawn_ahead_are_forgotten_when_the_weights_change(model: TrainedM
         model.network[-1].bias[0] = 1e9
     assert model.sample(1, without=["a"], min_length=0) == [""]
     assert load_again(model).sample(1, without=["a"], min_length=0) == [""]
+    other = deepcopy(model)
+    with torch.no_grad():
+        other.network[-1].bias[0] = -1e9
+    assert other.sample(1, without=["a"], max_draws=20) == []
 
 
 def load_again(model: TrainedModel) -> TrainedModel:

@@ -113,7 +113,7 @@ class TrainedModel:
             ValueError:  the model ends no word.
         """
         check_at_least(1, num_samples=num_samples)
-        batches = self.draw(num_samples, seed=seed, max_draws=num_samples)
+        batches = self.draw(num_samples, seed=seed, max_draws=num_samples, directed=False)
         log_probs = [log_prob for batch in batches for log_prob in batch.log_probs]
         if not log_probs:
             raise ValueError(f"no rank can be estimated: the model ended none of {num_samples} words")
