@@ -1,5 +1,6 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
+import argparse
 import logging
 import sys
 import threading
@@ -65,11 +66,30 @@ class Parser(LightningArgumentParser):
         raise UsageError(message)
 
 
+def configs_first(args: list[str]) -> list[str]:
+    """The arguments with every ``--config`` before the other options, so that an option wins wherever it stands.
+
+    Raises:
+        UsageError: A ``--config`` names no file.
+
+    Examples:
+        >>> configs_first(["fit", "--trainer.max_epochs", "60", "--config", "a.yaml", "-c=b.yaml"])
+        ['fit', '--config=a.yaml', '--config=b.yaml', '--trainer.max_epochs', '60']
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    try:
+        found, others = parser.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+    return [*others[:1], *(f"--config={path}" for path in found.config), *others[1:]]
+
+
 class WaveNetCLI(LightningCLI):
     """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
 
     def __init__(self, args: list[str]) -> None:
-        self.args = args
+        self.args = args = configs_first(args)
         defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
         super().__init__(
             language_model,
