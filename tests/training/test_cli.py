@@ -251,16 +251,10 @@ def test_a_checkpoint_that_was_tampered_with(
     assert "does not hold a whole model of this version" in cli_error("test", "--ckpt_path", tmp_path / "x.ckpt")
 
 
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [(12, "is at step 12, which leaves nothing to do"), (20, "schedule one_cycle ends at step 12: expected")],
-)
-def test_a_training_that_cannot_go_on(
-    cli_error: CliError, tiny_run: Path, tmp_path: Path, steps: int, message: str
-) -> None:
+def test_a_training_that_cannot_go_on(cli_error: CliError, tiny_run: Path, tmp_path: Path) -> None:
     ckpt_path = tiny_run / "checkpoints" / "last.ckpt"
-    options = ["--trainer.default_root_dir", tmp_path, *TINY[:2], f"--trainer.max_steps={steps}"]
-    assert message in cli_error("fit", "--ckpt_path", ckpt_path, *options)
+    options = ["--trainer.default_root_dir", tmp_path, *TINY[:2]]
+    assert "is at step 12, which leaves nothing to do" in cli_error("fit", "--ckpt_path", ckpt_path, *options)
 
 
 def test_max_time_ends_a_run(words_file: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 import wavenet
 from wavenet.corpus.ngram import Baseline
 from wavenet.corpus.splitting import Split, novelty
-from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.inference.checkpoint import read_checkpoint, renamed
 from wavenet.inference.sampling import sample
 from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
@@ -66,7 +66,7 @@ def collect_metrics(
         checkpoint = read_checkpoint(checkpoint_path)
         best_step = checkpoint["global_step"]
         if best_step != steps:
-            model.load_state_dict(checkpoint["state_dict"])
+            model.load_state_dict(renamed(checkpoint["state_dict"], model))
             best = measure(model, data, steps)
     return {
         **best,
