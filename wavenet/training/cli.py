@@ -24,7 +24,7 @@ from torch import Tensor
 from wavenet.corpus.download import find_corpus
 from wavenet.corpus.oddities import oddities
 from wavenet.errors import ArgumentError, UsageError
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.checkpoint import Record, TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
@@ -40,6 +40,7 @@ from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
 from wavenet.training.checks import check_trainer, record_to_use
 from wavenet.training.continuing import settings_of
 from wavenet.training.data import WordsDataModule
+from wavenet.training.fine_tuning import take_weights
 from wavenet.training.module import LanguageModel
 from wavenet.training.optimization import OptimizationConfig
 from wavenet.training.recipe import chosen_for, describe
@@ -122,14 +123,28 @@ class WaveNetCLI(LightningCLI):
         if self.subcommand != "fit":
             return
         config, given = self.config[self.subcommand], self.settings_of_the_run | self._given_options()
+        settled = {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
         if self.recorded is not None:
-            given |= {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
+            given |= settled
+        if self.taken_from is not None:  # the shape alone is its
+            chosen = ("dropout", "learning_rate", "weight_decay")
+            given |= {option: value for option, value in settled.items() if not option.endswith(chosen)}
         data = config.data
         words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
         self.chosen = chosen_for(words, given)
         for option, value in self.chosen.items():
             config[option] = value
         data.block_size = config.model.network.block_size
+
+    def setup_parser(self, *args: Any) -> None:
+        """Adds the option that only a training has."""
+        super().setup_parser(*args)
+        self._subcommand_parsers["fit"].add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="Checkpoint whose weights, and shape, training begins with.",
+        )
 
     def _given_options(self) -> dict[str, Any]:
         """The options that stand on the command line or in a ``--config``."""
@@ -167,10 +182,18 @@ class WaveNetCLI(LightningCLI):
         self.recorded: TrainedOn | None = None
         self.continued: RunFolder | None = None
         self.settings_of_the_run: dict[str, Any] = {}
+        self.taken_from: Record | None = None
+        init_from = self.config[subcommand].get("init_from")
         if ckpt_path is None:
             if subcommand != "fit":
                 raise ArgumentError("ckpt_path", f"must name a file: {subcommand} needs trained weights, got none")
+            if init_from is not None:
+                self._take_shape(init_from)
             return
+        if init_from is not None:
+            raise ArgumentError(
+                "init_from", "begins a training, and --ckpt_path goes on with one: expected one of them"
+            )
         if ckpt_path in ("last", "best"):
             raise ArgumentError(
                 "ckpt_path",
@@ -187,14 +210,17 @@ class WaveNetCLI(LightningCLI):
         if subcommand == "fit":
             self._take_settings_of_the_run(ckpt_path)
             fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}
-        self._parse_again(defaults)
-        config = self.config[subcommand]
-        for name, expected in fixed.items():
-            if config[name] != expected:
-                raise ArgumentError(name, f"contradicts the checkpoint: expected {expected!r}, got {config[name]!r}")
+        self._parse_again(defaults, fixed)
 
-    def _parse_again(self, defaults: dict[str, Any]) -> None:
-        """Parses the arguments with other defaults than those of ``configs/default.yaml`` for some options."""
+    def _take_shape(self, init_from: str) -> None:
+        """Makes the network as the checkpoint has it, save for its dropout, and keeps its weights for it."""
+        record = self.taken_from = record_to_use(init_from)
+        shape = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
+        del shape["model.network.dropout"]
+        self._parse_again(shape, shape)
+
+    def _parse_again(self, defaults: dict[str, Any], fixed: dict[str, Any]) -> None:
+        """Parses again, with a checkpoint's settings as defaults, and refuses what contradicts the fixed ones."""
         parser = self._subcommand_parsers[self.config.subcommand]
         with open(DEFAULT_CONFIG, encoding="utf-8") as file:
             default_config = dict_to_namespace(yaml.safe_load(file))
@@ -203,6 +229,9 @@ class WaveNetCLI(LightningCLI):
         name, *rest = self.args
         of_the_run = {name: value for name, value in self.settings_of_the_run.items() if name not in defaults}
         self.config = self.parser.parse_args([name, f"--config={json.dumps(of_the_run)}", *rest])  # which checks them
+        for option, expected in fixed.items():
+            if (got := self.config[name][option]) != expected:
+                raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")
 
     def _take_settings_of_the_run(self, ckpt_path: str) -> None:
         """Makes the run that a checkpoint lies in go on with its settings, and in its folder."""
@@ -223,6 +252,9 @@ class WaveNetCLI(LightningCLI):
             raise ArgumentError(
                 "data.batching", "must be windows for a norm that keeps statistics per position, got words"
             )
+        if self.taken_from is not None:
+            known = take_weights(self.taken_from, self.model.network, self.model.vocabulary)
+            print(f"note: weights from {self.config.fit.init_from}, {known}", file=sys.stderr)
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return
@@ -324,6 +356,7 @@ class WaveNetCLI(LightningCLI):
             seconds=self.timer.time_elapsed("train"),
             seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
             baseline=self._get(self.config_init, "ngram").best,
+            init_from=self.config.fit.init_from,
         )
         if self._get(self.config_init, "record").enabled:
             log_results(self.trainer, self.model, self.datamodule, metrics)
