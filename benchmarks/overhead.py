@@ -10,6 +10,7 @@ and with those for the network's health too.
 import statistics
 import tempfile
 import warnings
+from pathlib import Path
 
 import torch
 from common import device_of, parser, seconds, show, words_data
@@ -19,6 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn import functional as F
 
 from wavenet.network.sliding import run
+from wavenet.runs import RunFolder
 from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
 from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.health import NetworkHealth
@@ -62,7 +64,7 @@ def fit(model: LanguageModel, data: WordsDataModule, epochs: int, accelerator: s
             num_sanity_val_steps=0,
             log_every_n_steps=50,
             logger=TensorBoardLogger(runs, default_hp_metric=False),
-            callbacks=[StepProgress(), Timer(), FinalValidation(), *monitors, *checkpoints()],
+            callbacks=[StepProgress(), Timer(), FinalValidation(), *monitors, *checkpoints(RunFolder(Path(runs)))],
             enable_model_summary=False,
             plugins=[WholeCheckpointIO()],
         )

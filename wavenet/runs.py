@@ -19,9 +19,41 @@ TO_USE, TO_CONTINUE = (BEST, LAST), (LAST,)  # the checkpoints that will do, the
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of a run, ``runs/<experiment>/version_N``; Lightning names the folders and ``config.yaml``."""
+    """The files of a run, ``runs/<experiment>/version_N``."""
 
     path: Path
+
+    @classmethod
+    def new(cls, root: Path, experiment: str) -> "RunFolder":
+        """The folder of the next run of an experiment; it does not exist yet."""
+        numbers = (path.name.removeprefix("version_") for path in (root / experiment).glob("version_*"))
+        return cls(root / experiment / f"version_{1 + max((int(n) for n in numbers if n.isdecimal()), default=-1)}")
+
+    @classmethod
+    def of_checkpoint(cls, path: str | Path) -> "RunFolder | None":
+        """The run folder that a checkpoint lies in, wherever that was moved to, or ``None`` if it lies in none.
+
+        Examples:
+            >>> RunFolder.of_checkpoint("/tmp/runs/mine/version_3/checkpoints/last.ckpt").path.parts[-3:]
+            ('runs', 'mine', 'version_3')
+            >>> RunFolder.of_checkpoint("/tmp/last.ckpt") is None
+            True
+        """
+        folder = Path(path).absolute().parent
+        run, here = cls(folder.parent), Path.cwd()
+        if folder != run.checkpoints or not run.path.name.startswith("version_"):
+            return None
+        return cls(run.path.relative_to(here)) if run.root.is_relative_to(here) else run
+
+    @property
+    def root(self) -> Path:
+        """Where the runs of all experiments are."""
+        return self.path.parent.parent
+
+    @property
+    def experiment(self) -> str:
+        """The name that the run was given."""
+        return self.path.parent.name
 
     @property
     def metrics(self) -> Path:
@@ -33,9 +65,14 @@ class RunFolder:
         """The resolved configuration."""
         return self.path / "config.yaml"
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
     def checkpoint(self, name: str) -> Path:
         """The checkpoint of that name: the best by validation loss, or the last."""
-        return self.path / "checkpoints" / f"{name}.ckpt"
+        return self.checkpoints / f"{name}.ckpt"
 
     @property
     def best_checkpoint(self) -> Path | None:

@@ -122,7 +122,7 @@ def test_text(get: Get) -> None:
 
 def test_projector(get: Get) -> None:
     (embedding,) = get("projector/info", run=RUN)["embeddings"]
-    assert embedding["tensorName"] == "characters:00000"
+    assert embedding["tensorName"] == "characters:00012"
     labels = get("projector/metadata", run=RUN, name=embedding["tensorName"])
     assert labels.splitlines() == [".", *"abeilmorsv"]
 

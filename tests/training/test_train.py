@@ -100,9 +100,9 @@ def test_training_goes_on_from_a_checkpoint(tiny_run: Path, words_file: Path, tm
     assert run_cli(*arguments, constant) == 0
     first = tmp_path / "default" / "version_0"
     checkpoint = first / "checkpoints" / "last.ckpt"
-    assert run_cli(*arguments, constant, "--ckpt_path", checkpoint, "--trainer.max_steps=20") == 0
-    more = json.loads((tmp_path / "default" / "version_1" / "metrics.json").read_text(encoding="utf-8"))
     before = json.loads((first / "metrics.json").read_text(encoding="utf-8"))
+    assert run_cli(*arguments, constant, "--ckpt_path", checkpoint, "--trainer.max_steps=20") == 0
+    more = json.loads((first / "metrics.json").read_text(encoding="utf-8"))
     assert more["steps"] == 20
     assert more["train/loss"] < before["train/loss"]
 

@@ -217,6 +217,17 @@ def whole_model_expected(path: str | Path) -> Iterator[None]:
         raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
 
 
+def renamed(weights: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights by the names that they have in a module of the same shape, whatever its dropout.
+
+    Layers are numbered, so a network with dropout has other names than the same one without; the order is the same.
+
+    Raises:
+        ValueError: There are more or fewer weights than in the module.
+    """
+    return dict(zip(module.state_dict(), weights.values(), strict=True))
+
+
 def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
     """What the content of a checkpoint says of its network, and where its corpus is now: see :func:`find_corpus`.
 

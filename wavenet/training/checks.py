@@ -14,16 +14,20 @@ from wavenet.inference.checkpoint import (
 from wavenet.training.module import LanguageModel
 
 
-def record_to_use(ckpt_path: str, subcommand: str) -> Record:
-    """What a checkpoint says, once it is sure that the subcommand can use it.
+def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
+    """What a checkpoint says, once it is sure that it holds a whole model.
+
+    Args:
+        ckpt_path: The file.
+        going_on: Whether its training is to go on, which needs more of it.
 
     Raises:
-        OSError, CheckpointError: See :func:`wavenet.inference.checkpoint.read_checkpoint`; or the file lacks what the
-            subcommand needs, or its settings and weights do not make a model.
+        OSError, CheckpointError: See :func:`wavenet.inference.checkpoint.read_checkpoint`; or the file lacks what is
+            needed, or its settings and weights do not make a model.
     """
     content = read_checkpoint(ckpt_path)
     needed = {TRAINED_ON, "global_step", "pytorch-lightning_version"}
-    if subcommand == "fit":
+    if going_on:
         needed |= {"callbacks", "loops", "lr_schedulers", "optimizer_states"}
     if missing := sorted(needed - set(content)):
         raise CheckpointError(f"{ckpt_path} was not written by train.py: expected the entries {', '.join(missing)}")

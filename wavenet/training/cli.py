@@ -1,9 +1,13 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
+import argparse
+import json
 import logging
+import os
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -20,7 +24,7 @@ from torch import Tensor
 
 from wavenet.corpus.oddities import oddities
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.checkpoint import Record, TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
@@ -32,8 +36,11 @@ from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.layer_table import LayerTable
 from wavenet.training.callbacks.progress import StepProgress
 from wavenet.training.callbacks.record import log_results
+from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
 from wavenet.training.checks import check_trainer, record_to_use
+from wavenet.training.continuing import settings_of
 from wavenet.training.data import WordsDataModule
+from wavenet.training.fine_tuning import take_weights
 from wavenet.training.module import LanguageModel
 from wavenet.training.optimization import OptimizationConfig
 from wavenet.training.recipe import chosen_for, describe
@@ -45,9 +52,14 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
     "Be aware that when using `ckpt_path`, callbacks",  # an evaluation needs none of them
-    "The dirpath has changed",  # a resumed run has a folder of its own
+    "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on where they were
+    "Checkpoint directory .* exists and is not empty",  # it is that of the run that goes on
     ".*treespec, LeafSpec",  # its own, of how it calls torch
 )
+
+
+MAY_CHANGE = ("model.network.dropout", *(f"model.optimization.{name}" for name in ("learning_rate", "weight_decay")))
+"""The settings that a training may go on with otherwise than a checkpoint has them."""
 
 
 def language_model(
@@ -64,11 +76,31 @@ class Parser(LightningArgumentParser):
         raise UsageError(message)
 
 
+def configs_first(args: list[str]) -> list[str]:
+    """The arguments with every ``--config`` before the other options, so that an option wins wherever it stands.
+
+    Raises:
+        UsageError: A ``--config`` names no file.
+
+    Examples:
+        >>> configs_first(["fit", "--trainer.max_epochs", "60", "--config", "a.yaml", "-c=b.yaml"])
+        ['fit', '--config=a.yaml', '--config=b.yaml', '--trainer.max_epochs', '60']
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    try:
+        found, others = parser.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+    return [*others[:1], *(f"--config={path}" for path in found.config), *others[1:]]
+
+
 class WaveNetCLI(LightningCLI):
     """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
 
     def __init__(self, args: list[str]) -> None:
-        self.args = args
+        self.args = args = configs_first(args)
+        self.run_folder: RunFolder | None = None  # what a training writes to
         defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
         super().__init__(
             language_model,
@@ -78,6 +110,7 @@ class WaveNetCLI(LightningCLI):
             parser_kwargs={"allow_abbrev": False, **{subcommand: dict(defaults) for subcommand in self.subcommands()}},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
+            save_config_callback=None,
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -103,18 +136,36 @@ class WaveNetCLI(LightningCLI):
         self.chosen: dict[str, float] = {}
         if self.subcommand != "fit":
             return
-        config, (name, *rest) = self.config[self.subcommand], self.args
-        linked = f"--model.network.block_size={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
-        given = vars(self.parser.parse_args([name, linked, *rest], defaults=False)[name].as_flat())
-        given = {option: value for option, value in given.items() if value != NOT_GIVEN or "block_size" not in option}
+        config, given = self.config[self.subcommand], self.settings_of_the_run | self._given_options()
+        settled = {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
         if self.recorded is not None:
-            given |= {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
+            given |= settled
+        if self.taken_from is not None:  # the shape alone is its
+            chosen = ("dropout", "learning_rate", "weight_decay")
+            given |= {option: value for option, value in settled.items() if not option.endswith(chosen)}
         data = config.data
         words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
         self.chosen = chosen_for(words, given)
         for option, value in self.chosen.items():
             config[option] = value
         data.block_size = config.model.network.block_size
+
+    def setup_parser(self, *args: Any) -> None:
+        """Adds the option that only a training has."""
+        super().setup_parser(*args)
+        self._subcommand_parsers["fit"].add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="Checkpoint whose weights, and shape, training begins with.",
+        )
+
+    def _given_options(self) -> dict[str, Any]:
+        """The options that stand on the command line or in a ``--config``."""
+        name, *rest = self.args
+        linked = f"--model.network.block_size={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
+        given = vars(self.parser.parse_args([name, linked, *rest], defaults=False)[name].as_flat())
+        return {option: value for option, value in given.items() if value != NOT_GIVEN or "block_size" not in option}
 
     def instantiate_classes(self) -> None:
         """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
@@ -139,47 +190,95 @@ class WaveNetCLI(LightningCLI):
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
-        """Makes the checkpoint's settings the defaults, and refuses the given ones that contradict them."""
+        """Makes the settings of the checkpoint and its run the defaults, and refuses given ones that contradict it."""
         subcommand = self.config.subcommand
         ckpt_path = self.config[subcommand].ckpt_path
         self.recorded: TrainedOn | None = None
+        self.continued: RunFolder | None = None
+        self.settings_of_the_run: dict[str, Any] = {}
+        self.taken_from: Record | None = None
+        init_from = self.config[subcommand].get("init_from")
         if ckpt_path is None:
             if subcommand != "fit":
                 raise ArgumentError("ckpt_path", f"must name a file: {subcommand} needs trained weights, got none")
+            if init_from is not None:
+                self._take_shape(init_from)
             return
+        if init_from is not None:
+            raise ArgumentError(
+                "init_from", "begins a training, and --ckpt_path goes on with one: expected one of them"
+            )
         if ckpt_path in ("last", "best"):
             raise ArgumentError(
                 "ckpt_path",
                 f"{ckpt_path} means a checkpoint of this process, which has none: "
                 f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt",
             )
-        found = find_checkpoint(Path(ckpt_path), TO_CONTINUE if subcommand == "fit" else TO_USE)
-        if found != Path(ckpt_path):
-            sys.stderr.write(f"using {found}\n")
-        record = record_to_use(str(found), subcommand)
+        found = self._found(ckpt_path, TO_CONTINUE if subcommand == "fit" else TO_USE)
+        record = record_to_use(found, going_on=subcommand == "fit")
         self.recorded = cast(TrainedOn, record.trained_on)
         fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
         fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
         fixed["data.alphabet"] = record.alphabet
         defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
         defaults |= fixed | {"data.path": self.recorded.path}
-        parser = self._subcommand_parsers[subcommand]
+        if subcommand == "fit":
+            self._take_settings_of_the_run(found)
+            fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}
+        self._parse_again(defaults, fixed)
+        self.config[subcommand].ckpt_path = found
+
+    @staticmethod
+    def _found(path: str, names: Sequence[str]) -> str:
+        """The checkpoint that a file or a folder of runs stands for, which is said if it is not the same."""
+        found = find_checkpoint(Path(path), names)
+        if found != Path(path):
+            sys.stderr.write(f"using {found}\n")
+        return str(found)
+
+    def _take_shape(self, init_from: str) -> None:
+        """Makes the network as the checkpoint has it, save for its dropout, and keeps its weights for it."""
+        record = self.taken_from = record_to_use(self._found(init_from, TO_USE))
+        shape = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
+        del shape["model.network.dropout"]
+        self._parse_again(shape, shape)
+
+    def _parse_again(self, defaults: dict[str, Any], fixed: dict[str, Any]) -> None:
+        """Parses again, with a checkpoint's settings as defaults, and refuses what contradicts the fixed ones."""
+        parser = self._subcommand_parsers[self.config.subcommand]
         with open(DEFAULT_CONFIG, encoding="utf-8") as file:
             default_config = dict_to_namespace(yaml.safe_load(file))
         parser.default_config_files = []
         parser.set_defaults({**vars(default_config.as_flat()), **defaults})
-        self.config = self.parser.parse_args(self.args)
-        config = self.config[subcommand]
-        config.ckpt_path = str(found)
-        for name, expected in fixed.items():
-            if config[name] != expected:
-                raise ArgumentError(name, f"contradicts the checkpoint: expected {expected!r}, got {config[name]!r}")
+        name, *rest = self.args
+        of_the_run = {name: value for name, value in self.settings_of_the_run.items() if name not in defaults}
+        self.config = self.parser.parse_args([name, f"--config={json.dumps(of_the_run)}", *rest])  # which checks them
+        for option, expected in fixed.items():
+            if (got := self.config[name][option]) != expected:
+                raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")
+
+    def _take_settings_of_the_run(self, ckpt_path: str) -> None:
+        """Makes the run that a checkpoint lies in go on with its settings, and in its folder."""
+        run = RunFolder.of_checkpoint(ckpt_path)
+        if run is None:
+            return
+        given, settings = self._given_options(), settings_of(run, set(vars(self.config.fit.as_flat())))
+        for bound, other in (("trainer.max_steps", "trainer.max_epochs"), ("trainer.max_epochs", "trainer.max_steps")):
+            if bound in given:  # it takes the place of both bounds that the run had
+                settings[other] = -1
+        self.settings_of_the_run = settings | {"trainer.default_root_dir": str(run.root), "experiment": run.experiment}
+        root = Path(given.get("trainer.default_root_dir") or run.root)
+        if "experiment" not in given and root.resolve() == run.root.resolve():
+            self.continued = run
 
     def after_instantiate_classes(self) -> None:
         if self.datamodule.batching == "words" and not position_wise(self.model.network):
             raise ArgumentError(
                 "data.batching", "must be windows for a norm that keeps statistics per position, got words"
             )
+        if self.taken_from is not None:
+            known = take_weights(self.taken_from, self.model.network, self.model.vocabulary)
+            print(f"note: weights from {self.config.fit.init_from}, {known}", file=sys.stderr)
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return
@@ -208,18 +307,20 @@ class WaveNetCLI(LightningCLI):
             callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
             if config.enable_model_summary is not False and not quiet:
                 callbacks += [LayerTable()]
-            if config.enable_checkpointing is not False and not config.fast_dev_run:
-                callbacks += checkpoints(validated=config.limit_val_batches != 0)
+            if self.recorded is not None and not quiet:
+                callbacks += [GoingOn()]
             if config.fast_dev_run:  # leaves nothing
                 kwargs["enable_checkpointing"] = False
-            if config.logger in (None, True):
-                experiment = self._get(self.config_init, "experiment")
-                if Path(experiment).name != experiment or experiment in ("", ".", ".."):
-                    raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
-                kwargs["logger"] = TensorBoardLogger(config.default_root_dir, experiment, default_hp_metric=False)
+            else:
+                self.run_folder = run = self._choose_run_folder()
+                callbacks += [SavedConfiguration(run, self._resolved_configuration())]
+                if config.enable_checkpointing is not False:
+                    callbacks += checkpoints(run, validated=config.limit_val_batches != 0)
+                if config.logger in (None, True):
+                    name, version = run.experiment, run.path.name
+                    kwargs["logger"] = TensorBoardLogger(run.root, name, version, default_hp_metric=False)
         else:  # an evaluation leaves nothing behind
             kwargs.update(logger=False, enable_checkpointing=False)
-            self.save_config_callback = None
         self.trainer_defaults["callbacks"] = callbacks
         plugins = config.plugins or []
         given = plugins if isinstance(plugins, list) else [plugins]
@@ -237,39 +338,49 @@ class WaveNetCLI(LightningCLI):
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))
 
+    def _choose_run_folder(self) -> RunFolder:
+        """The folder of a run that goes on with its corpus, or a new one."""
+        if self.continued is not None and cast(TrainedOn, self.recorded).sha256 == self.datamodule.corpus.sha256:
+            self.config.fit.ckpt_path = None  # config.yaml describes the whole run, which begins without a checkpoint
+            return self.continued
+        experiment, root = self._get(self.config, "experiment"), self._get(self.config, "trainer").default_root_dir
+        if Path(experiment).name != experiment or experiment in ("", ".", ".."):
+            raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
+        return RunFolder.new(Path(os.path.expandvars(root)).expanduser(), experiment)
+
+    def _resolved_configuration(self) -> str:
+        """What ``config.yaml`` holds."""
+        return str(self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False))
+
     def fit(self, **kwargs: Any) -> None:
         """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
         try:
             self.trainer.fit(**kwargs)
-            if self.trainer.checkpoint_callbacks and self.trainer.log_dir is not None:
-                self.trainer.save_checkpoint(self._last_checkpoint)
+            if self.trainer.checkpoint_callbacks and self.run_folder is not None:
+                self.trainer.save_checkpoint(self.run_folder.checkpoint(LAST))
         except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
-            last = self._last_checkpoint
-            saved = f"; continue with {command('wavenet')} fit --ckpt_path {last}" if last.exists() else ""
+            last = self.run_folder and self.run_folder.checkpoint(LAST)
+            saved = f"; continue with {command('wavenet')} fit --ckpt_path {last}" if last and last.exists() else ""
             sys.stderr.write(f"interrupted at step {self.trainer.global_step}{saved}\n")
             sys.exit(143 if isinstance(stop, SIGTERMException) else 130)
         except OSError as error:
-            raise OSError(
-                f"cannot write to the run folder {self.trainer.log_dir}: {error.strerror or error}"
-            ) from error
-
-    @property
-    def _last_checkpoint(self) -> Path:
-        return RunFolder(Path(self.trainer.log_dir or ".")).checkpoint(LAST)
+            place = f"the run folder {self.run_folder.path}" if self.run_folder else "the disk"
+            raise OSError(f"cannot write to {place}: {error.strerror or error}") from error
 
     def after_fit(self) -> None:
-        if self.trainer.log_dir is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
+        if self.run_folder is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
             return
         watched = any(isinstance(logger, TensorBoardLogger) for logger in self.trainer.loggers)
         metrics = finish_run(
             self.model,
             self.datamodule,
-            run=RunFolder(Path(self.trainer.log_dir)),
+            run=self.run_folder,
             watch_dir=Path(self.trainer.default_root_dir) if watched else None,
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
             seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
             baseline=self._get(self.config_init, "ngram").best,
+            init_from=self.config.fit.init_from,
         )
         if self._get(self.config_init, "record").enabled:
             log_results(self.trainer, self.model, self.datamodule, metrics)

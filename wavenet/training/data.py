@@ -129,8 +129,13 @@ class WordsDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches; the order depends on the global seed and the epoch."""
         dataset = self.dataset("train")
-        order = BatchIndices(len(dataset), self.batch_size, seed=torch.initial_seed(), replacement=self.replacement)
+        seed = torch.initial_seed()
+        order = BatchIndices(len(dataset), self.batch_size, seed, self.replacement, done=self._batches_done)
         return DataLoader(cast(Any, dataset), batch_size=None, sampler=order)
+
+    def _batches_done(self) -> int:
+        """How many batches of this epoch the training has seen, before it was interrupted."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation split, each example once, in order."""

@@ -1,7 +1,7 @@
 """Windows of context as a dataset, and the order in which training visits its examples."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -61,13 +61,23 @@ class BatchIndices(Sampler[Tensor]):
             joins the batch before it, because batch norm cannot train on one example.
         seed: Seed of the shuffling; ``None`` keeps the order.
         replacement: Whether every index is drawn anew, as in the lecture, instead of once an epoch.
+        done: How many batches of the epoch a training that goes on has seen; asked, like the epoch, when the first
+            batch is wanted, since Lightning makes the iterator before it knows either.
     """
 
-    def __init__(self, num_examples: int, batch_size: int, seed: int | None = None, replacement: bool = False) -> None:
+    def __init__(
+        self,
+        num_examples: int,
+        batch_size: int,
+        seed: int | None = None,
+        replacement: bool = False,
+        done: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.seed = seed
         self.replacement = replacement
+        self.done = done
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,7 +91,7 @@ class BatchIndices(Sampler[Tensor]):
         batches = list(torch.split(self._order(), self.batch_size))
         if self._joins_last:
             batches[-2:] = [torch.cat(batches[-2:])]
-        return iter(batches)
+        yield from batches[self.done() :]
 
     @property
     def _joins_last(self) -> bool:

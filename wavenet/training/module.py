@@ -1,7 +1,7 @@
 """The LightningModule: a network, its vocabulary, and how they are trained."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import exp, log
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError
-from wavenet.inference.checkpoint import hyper_parameters, stamp
+from wavenet.inference.checkpoint import hyper_parameters, renamed, stamp
 from wavenet.inference.scoring import word_log_probs
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
@@ -21,7 +21,7 @@ from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_
 from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
 from wavenet.training.loss import TokenLoss, check_finite
-from wavenet.training.optimization import SCHEDULES, OptimizationConfig, make_optimizer
+from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make
 
 
 class LanguageModel(L.LightningModule):
@@ -130,42 +130,45 @@ class LanguageModel(L.LightningModule):
         return word_log_probs(run(self.network, batch), batch.targets)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        config = self.optimization
-        optimizer = make_optimizer(config, self.parameters())
-        if config.schedule == "constant":  # needs no end
+        optimizer, schedule = make(self.optimization, self.parameters(), self.trainer.estimated_stepping_batches)
+        if schedule is None:
             return optimizer
-        scheduler = SCHEDULES[config.schedule](optimizer, config.learning_rate, self._total_steps())
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Says which format the checkpoint has."""
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to continue a training that has ended, or whose schedule is made for another number of steps."""
+        """Makes a training go on; if its schedule would end at another step, the steps left have one of their own.
+
+        Weights, step and the optimizer's moments are the checkpoint's; the settings of optimization and the dropout
+        are this module's. See :func:`wavenet.training.optimization.going_on`.
+
+        Raises:
+            ValueError: No steps are left.
+        """
         if self._trainer is None or self.trainer.state.fn != "fit":
             return
-        schedules = [state["total_steps"] for state in checkpoint["lr_schedulers"] if "total_steps" in state]
-        expected, done = self.trainer.estimated_stepping_batches, checkpoint["global_step"]
-        if done >= expected:
+        total, done = self.trainer.estimated_stepping_batches, checkpoint["global_step"]
+        if done >= total:
             raise ValueError(
                 f"the checkpoint's training is at step {done}, which leaves nothing to do: "
-                f"expected more steps than that in all, got --trainer.max_steps or max_epochs for {expected}"
+                f"expected more steps than that in all, got --trainer.max_steps or max_epochs for {total}"
             )
-        if schedules and schedules[0] != expected:
-            raise ValueError(
-                f"the checkpoint's schedule {self.optimization.schedule} ends at step {schedules[0]}: "
-                f"expected --trainer.max_steps or max_epochs for as many, got {expected}"
-            )
-
-    def _total_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches  # bounded by max_steps or max_epochs, whichever comes first
-        if steps < 1 or steps == float("inf"):
-            raise ValueError(
-                f"schedule {self.optimization.schedule} needs to know how many steps there will be: "
-                f"set --trainer.max_steps or --trainer.max_epochs, or --model.optimization.schedule constant"
-            )
-        return int(steps)
+        checkpoint["state_dict"] = renamed(checkpoint["state_dict"], self)
+        before = OptimizationConfig.of(checkpoint["hyper_parameters"]["optimization"])
+        (state,), schedules = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
+        if replace(before, weight_decay=self.optimization.weight_decay) == self.optimization and all(
+            ends_at(schedule, done, total) for schedule in schedules
+        ):
+            for group in state["param_groups"]:
+                group["weight_decay"] = self.optimization.weight_decay
+            return
+        config = going_on(self.optimization, before, rate=state["param_groups"][0]["lr"])
+        optimizer, schedule = make(config, self.parameters(), total - done)
+        state["param_groups"] = optimizer.state_dict()["param_groups"]
+        schedules[:] = [] if schedule is None else [schedule.state_dict()]
 
 
 def check_own(network: nn.Sequential, vocab_size: int) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 import wavenet
 from wavenet.corpus.ngram import Baseline
 from wavenet.corpus.splitting import Split, novelty
-from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.inference.checkpoint import read_checkpoint, renamed
 from wavenet.inference.sampling import sample
 from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
@@ -54,6 +54,7 @@ def collect_metrics(
     seconds: float,
     seed: int | None,
     baseline: Baseline | None = None,
+    init_from: str | None = None,
 ) -> dict[str, Any]:
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
@@ -66,7 +67,7 @@ def collect_metrics(
         checkpoint = read_checkpoint(checkpoint_path)
         best_step = checkpoint["global_step"]
         if best_step != steps:
-            model.load_state_dict(checkpoint["state_dict"])
+            model.load_state_dict(renamed(checkpoint["state_dict"], model))
             best = measure(model, data, steps)
     return {
         **best,
@@ -78,6 +79,7 @@ def collect_metrics(
         "steps": steps,
         "seconds": round(seconds, 2),
         "seed": seed,
+        "init_from": init_from,
         "corpus": asdict(data.trained_on),
         "versions": {
             "wavenet": wavenet.__version__,
@@ -173,6 +175,7 @@ def finish_run(
     seconds: float,
     seed: int | None,
     baseline: Baseline | None,
+    init_from: str | None = None,
 ) -> dict[str, Any]:
     """Measures, records and shows a finished run.
 
@@ -185,11 +188,12 @@ def finish_run(
         seconds: How long it took, validation included.
         seed: The seed of the training, also used to draw the samples.
         baseline: The n-gram to compare with, if it was counted.
+        init_from: The checkpoint whose weights the training began with, if it did not begin with fresh ones.
 
     Returns:
         What ``metrics.json`` holds.
     """
-    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed, baseline)
+    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed, baseline, init_from)
     write_metrics(metrics, run.metrics)
     words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed, max_draws=100 * NUM_SAMPLES)
     print_report(

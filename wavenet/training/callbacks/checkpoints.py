@@ -6,14 +6,31 @@ from typing import Any
 
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
 
 from wavenet.inference.checkpoint import read_checkpoint, write_checkpoint
-from wavenet.runs import BEST, LAST
+from wavenet.runs import BEST, LAST, RunFolder
 
 
-def checkpoints(validated: bool = True) -> list[Callback]:
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint of a run, under one name. In a run that goes on in its folder the best stays the best of all.
+
+    Only the best score is taken from what a checkpoint says of the run before: Lightning would also take paths from
+    it, and delete what they name.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        path, score = Path(self.dirpath or ".") / f"{self.filename}.ckpt", state_dict.get("best_model_score")
+        if isinstance(score, Tensor) and path.is_file():
+            self.best_model_path = self.kth_best_model_path = str(path)
+            self.best_model_score = self.kth_value = score
+            self.best_k_models = {str(path): score}
+
+
+def checkpoints(run: RunFolder, validated: bool = True) -> list[Callback]:
     """Writes ``best.ckpt`` by validation loss, and ``last.ckpt`` once a minute and when a run is interrupted."""
-    last = ModelCheckpoint(
+    last = RunCheckpoint(
+        run.checkpoints,
         filename=LAST,
         enable_version_counter=False,
         train_time_interval=timedelta(minutes=1),
@@ -21,7 +38,7 @@ def checkpoints(validated: bool = True) -> list[Callback]:
     )
     if not validated:
         return [last]
-    return [ModelCheckpoint(filename=BEST, monitor="val/loss", enable_version_counter=False), last]
+    return [RunCheckpoint(run.checkpoints, BEST, monitor="val/loss", enable_version_counter=False), last]
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

@@ -32,9 +32,8 @@ class RunRecord(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        config = RunFolder(Path(trainer.log_dir or ".")).config
         for writer in writers(trainer) if self.enabled else []:
-            if config.is_file():
+            if (config := RunFolder(Path(writer.log_dir)).config).is_file():
                 writer.add_text("configuration", indented(config.read_text(encoding="utf-8")))
             facts = (f"{name}: {value}" for name, value in asdict(data.trained_on).items())
             writer.add_text("corpus", indented("\n".join(facts)))
@@ -46,9 +45,8 @@ class RunRecord(Callback):
         labels = [".", *(f"U+{ord(c):04X}" if c.isspace() or c == "." else c for c in model.vocabulary.alphabet)]
         for writer in writers(trainer) if self.enabled else []:
             if self.projector:
-                writer.add_embedding(
-                    cast(nn.Embedding, model.network[0]).weight.detach().cpu(), labels, tag="characters"
-                )
+                weights = cast(nn.Embedding, model.network[0]).weight.detach().cpu()
+                writer.add_embedding(weights, labels, tag="characters", global_step=trainer.global_step)
 
 
 def add_graph(writer: SummaryWriter, model: LanguageModel) -> None:
