@@ -124,8 +124,8 @@ def test_a_project_that_moves_keeps_its_corpus(
     project.rename(moved)
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "words.txt").write_text("another\n", encoding="utf-8")
-    old = {"lists/words.txt", str(project / "lists" / "words.txt"), r"C:\me\project\lists\words.txt"}
-    for recorded in old:  # from anywhere, with the whole paths of older versions and of other systems too
+    old = [str(project / "lists" / "words.txt"), r"C:\me\project\lists\words.txt"]
+    for recorded in ["lists/words.txt", *old]:  # and what older versions and other systems recorded
         checkpoint["WordsDataModule"]["path"] = recorded
         torch.save(checkpoint, moved / name)
         assert len(load(moved / name).split.train.words) == 48
