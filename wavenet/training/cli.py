@@ -395,7 +395,7 @@ class WaveNetCLI(LightningCLI):
     @property
     def trained_model(self) -> TrainedModel:
         """The model, to be used."""
-        return TrainedModel(self.model.network, self.model.vocabulary)
+        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded)
 
 
 def run(args: list[str]) -> WaveNetCLI:
