@@ -1,13 +1,22 @@
 """How to train on a list of words, chosen from the list: the rule behind ``python train.py fit``."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, log, log2
+from itertools import chain
+from math import ceil, exp, log, log2
+from statistics import quantiles
 from typing import Any
 
 NAMES_WORDS, NAMES_TOKENS = 25_626, 182_625
 """The training split of names.txt, the list that the defaults of the classes are made for."""
 
+
+NAMES_PERPLEXITY = 20
+"""Hardly more than that of their characters, 16.6, and less than that of any alphabet but the plain Latin one."""
+
+FEWEST_STEPS = 120
+"""The steps that a rich alphabet leaves a small list."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
@@ -41,16 +50,20 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     """The recipe for the words of a training split.
 
     It depends on r, the tokens of the words (characters and ends) divided by those of names.txt, for which it is what
-    the classes have as defaults. The fewer tokens, the more often each is seen and the harder the network is kept from
-    learning them by heart:
+    the classes have as defaults; on how much longer than names the words are; and on how many more characters they
+    choose from (as the perplexity of single characters has it). The fewer tokens, the more often each is seen and the
+    harder the network is kept from learning them by heart:
 
     - batches of 1,825 tokens times the root of r, rounded to a power of two of words, at most a third of the words;
-    - epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth root of r;
-      words longer than names get more (the fourth root of how much longer they are);
-    - a learning rate that falls with the sixth root of r, and a width with the fourth;
-    - weight decay that rises with the power -3/4 of r, and dropout with its logarithm, up to a half.
+    - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth
+      root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the tokens
+      seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
+      ever begin alike, get more of them: the fourth root of how much longer they are, above r = 1 up to its square;
+    - a learning rate that falls with the sixth root of r, and a width that falls with the fourth and rises with it for
+      longer words or more of them, up to 256;
+    - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
 
-    More tokens than those of names.txt keep its settings for fewer epochs (the inverse root), but at least one.
+    The context is 8 characters, since longer ones did not pay, or 4 where nearly all words are shorter than that.
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
     Args:
@@ -66,25 +79,43 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     num_tokens = sum(map(len, words)) + len(words)
     num_examples = num_tokens if windows else len(words)
     r = num_tokens / NAMES_TOKENS
-    small = min(1.0, r)
+    small, large = min(1.0, r), max(1.0, r)
     longer = max(1.0, num_tokens / len(words) / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
+    richer = max(1.0, character_perplexity(words) / NAMES_PERPLEXITY)
     if batch_size is None:
         batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))
         batch_size = max(4, min(batch_size, 2 ** int(log2(max(4, num_examples / 3)))))
     steps_per_epoch = ceil(num_examples / batch_size)
-    epochs = min(5 * longer / r, 120 * r**0.25) if r < 1 else max(1.0, 5 / r**0.5)
+    wanted = 5 / small * longer * min(large, longer) / large**0.5
+    if r < 1:
+        most = 120 * r**0.25
+        epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
+    else:
+        epochs = max(1.0, min(wanted, 18 / r))
     max_steps = round(epochs * steps_per_epoch)
     return Recipe(
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         max_steps=max_steps,
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
-        learning_rate=round(0.025 * small ** (1 / 6), 5),
+        learning_rate=round(0.025 * small ** (1 / 6) / richer**0.1, 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.15 * log(max(1.0, longer / r))), 3),
-        hidden_dim=min(128, 8 * round(28 * r**0.25)),
-        block_size=8,
+        dropout=round(min(0.5, 0.15 * log(max(1.0, wanted / 5))), 3),
+        hidden_dim=8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 32)),
+        block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
     )
+
+
+def character_perplexity(words: Sequence[str]) -> float:
+    """From how many characters, if all were alike, each of the words' is chosen: the exponential of their entropy.
+
+    Examples:
+        >>> round(character_perplexity(["ab", "ba", "cd", "dc"]), 1)
+        4.0
+    """
+    counts = Counter(chain.from_iterable(words))
+    total = counts.total()
+    return exp(-sum(count / total * log(count / total) for count in counts.values()))
 
 
 def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
