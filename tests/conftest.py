@@ -1,13 +1,14 @@
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other crawl where a core is busy
 
 import pytest
 
-from wavenet.commands.main import main
+from wavenet.commands.main import SIGNALS, main
 from wavenet.corpus import download
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,15 @@ TINY = [
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in the tests reaches for the internet: the download's address is a closed port of this machine."""
     monkeypatch.setattr(download, "NAMES_URL", "http://127.0.0.1:9/names.txt")
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """What a signal does is set by each command, for its process; here it must not outlive the test."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("throughput", {"BATCHES": 2}),
         ("overhead", {}),
         ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}),
-        ("generate", {"STEPS": 2, "SIZES": (1, 4)}),
+        ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}),
     ],
 )
 def test_every_script_runs(

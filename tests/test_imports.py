@@ -81,13 +81,22 @@ def test_who_imports_torch_and_lightning(module: str) -> None:
     [
         ("import wavenet, wavenet.corpus.reading", ["torch", "lightning"]),
         ("import wavenet.commands.main", ["torch", "lightning"]),
-        ("import wavenet.commands.sample, wavenet.commands.score", ["lightning", "tensorboard", "torchmetrics"]),
+        ("import wavenet.commands.sample, wavenet.commands.score, wavenet.commands.top", ["torch", "lightning"]),
+        ("import wavenet.inference.checkpoint, wavenet.inference.search", ["lightning", "tensorboard", "torchmetrics"]),
     ],
 )
 def test_imports_stay_light(statement: str, unwanted: list[str]) -> None:
     code = f"{statement}; import sys; print([name for name in {unwanted} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_package_shows_what_it_exports() -> None:
+    import wavenet
+
+    submodules = {name for name in FLOORS if f"wavenet.{name}" in sys.modules}
+    assert {name for name in dir(wavenet) if not name.startswith("__")} == {*wavenet.__all__, *submodules}
+    assert {"__version__", "__all__", "__doc__"} <= set(dir(wavenet))
 
 
 def test_public_names_resolve_on_first_use() -> None:

@@ -1,5 +1,6 @@
 """wavenet: the hierarchical WaveNet of "makemore, part 5". It learns how words are spelled and makes more of them."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -59,4 +60,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """What the package exports, with the submodules that are loaded; not what this file needs itself."""
+    own = {name for name in globals() if name.startswith("__") or f"{__name__}.{name}" in sys.modules}
+    return sorted({*own, *__all__})

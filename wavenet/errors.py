@@ -1,7 +1,8 @@
 """The errors that the command line tells apart: how it was called, and a wrong value of an argument."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -24,6 +25,17 @@ class ArgumentError(ValueError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
         self.name, self.problem = name, problem
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that is most like it, or nothing.
+
+    Examples:
+        >>> did_you_mean("sampel", ["sample", "score"]), did_you_mean("x", ["sample", "score"])
+        ('; did you mean sample?', '')
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def check_types(config: Any, leave_out: Collection[str] = ()) -> None:

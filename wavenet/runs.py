@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 RUNS = Path("runs")
 PROGRAMS = {"wavenet": "wavenet", "tensorboard": "tensorboard.main"}  # the modules behind them
 BEST, LAST = "best", "last"  # checkpoints/<name>.ckpt
+TO_USE, TO_CONTINUE = (BEST, LAST), (LAST,)  # the checkpoints that will do, the preferred one first
 
 
 @dataclass(frozen=True)
@@ -76,23 +77,36 @@ class RunFolder:
     @property
     def best_checkpoint(self) -> Path | None:
         """The checkpoint that a run is best used with: the best one, or the last one of a run without validation."""
-        paths = (self.checkpoint(name) for name in (BEST, LAST))
+        paths = (self.checkpoint(name) for name in TO_USE)
         return next((path for path in paths if path.is_file()), None)
 
 
-def newest_checkpoint(root: Path = RUNS) -> Path:
-    """The best checkpoint of the newest run.
+def find_checkpoint(path: Path, names: Sequence[str] = TO_USE) -> Path:
+    """The checkpoint that a path means: a file is meant itself, a folder has it in its newest run.
+
+    Raises:
+        FileNotFoundError: The folder holds none.
+    """
+    return newest_checkpoint(path, names) if path.is_dir() else path
+
+
+def newest_checkpoint(root: Path = RUNS, names: Sequence[str] = TO_USE) -> Path:
+    """The checkpoint of the newest run in a folder of runs or of one run.
+
+    Args:
+        root: The folder.
+        names: Which checkpoints will do, the preferred one first: ``TO_USE`` or ``TO_CONTINUE``.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    found = sorted(root.rglob(f"{BEST}.ckpt"), key=lambda path: path.stat().st_mtime)
+    found = {path.parent: path for name in reversed(names) for path in root.rglob(f"{name}.ckpt")}
     if not found:
         raise FileNotFoundError(
-            f"no checkpoint: expected --ckpt_path FILE or a {BEST}.ckpt under {root}/; "
-            f"{command('wavenet')} fit makes one"
+            f"no checkpoint under {root}/: expected {' or '.join(f'{name}.ckpt' for name in names)}; "
+            f"--ckpt_path names one elsewhere, {command('wavenet')} fit makes one"
         )
-    return found[-1]
+    return max(found.values(), key=lambda path: path.stat().st_mtime)
 
 
 def command(program: str) -> str:

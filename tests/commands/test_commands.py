@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import torch
 
 from tests.conftest import ROOT, WORDS
 from wavenet import load
+from wavenet.commands import sample
 from wavenet.commands.main import COMMANDS, main
+from wavenet.inference import sampling
 from wavenet.inference.checkpoint import read_checkpoint
 
 
@@ -93,17 +96,36 @@ def test_too_few_words_are_said(wavenet: Run) -> None:
     out, err, code = wavenet("sample", "-n", 50, "--pattern", "?", "--unique")
     assert (len(out.split()), code) == (10, 0)
     assert err == "10 of 50 words: there are no more\n"
-    _, err, _ = wavenet("sample", "-n", 9, "--pattern", "*vvvvvvvv*", "--max_draws", 90)
+    _, err, code = wavenet("sample", "-n", 9, "--pattern", "*vvvvvvvv*", "--max_draws", 90)
+    assert code == 0
     assert "of 9 words: 90 draws gave no more\n" in err
-    _, err, _ = wavenet("top", "-n", 50, "--pattern", "?")
-    assert err == "10 of 50 words: there are no more\n"
-    _, err, _ = wavenet("top", "-n", 50, "--max_beginnings", 20)
+    _, err, code = wavenet("top", "-n", 50, "--pattern", "?")
+    assert (err, code) == ("10 of 50 words: there are no more\n", 0)
+    _, err, code = wavenet("top", "-n", 50, "--max_beginnings", 20)
+    assert code == 0
     assert err.startswith("cut short after 20 beginnings of words: the first ")
     rows = json.loads(wavenet("top", "-n", 50, "--max_beginnings", 20, "--format", "json")[0])
     certain = [row["certain"] for row in rows]
     assert certain == sorted(certain, reverse=True)
     assert not certain[-1]
     assert all(row["certain"] for row in json.loads(wavenet("top", "--format", "json")[0]))
+
+
+def test_words_that_hardly_ever_come(wavenet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = ("sample", "-n", 5, "--pattern", "*vvvvvvv*", "--unique", "--seed", 0)
+    directed = "draws are directed by the pattern now: approximately from the model's distribution\n"
+    out, err, code = wavenet(*rare, "--directed")
+    assert (err, code) == (directed, 0)
+    assert sum("vvvvvvv" in word for word in set(out.split())) == 5
+    monkeypatch.setattr(sample, "PATIENCE", -1.0)
+    monkeypatch.setattr(sampling, "CHECK", 2_000)
+    _, err, _ = wavenet(*rare, "--no-directed", "--max_draws", 2_000)
+    slow = r"0 words in [\d,]+ draws after 0 s; the search goes on, up to 2,000 draws \(--max_draws\)"
+    first, last = err.splitlines()
+    assert re.fullmatch(slow, first)
+    assert last == "0 of 5 words: 2,000 draws gave no more"
+    assert wavenet(*rare)[1].splitlines()[1:] == [directed.strip()]
+    assert wavenet("sample", "-n", 500)[1] == ""
 
 
 def test_top_lists_words_in_order(wavenet: Run) -> None:
@@ -140,8 +162,6 @@ def test_a_word_that_cannot_be_scored_does_not_stop_the_others(wavenet: Run) -> 
     assert (len(lines), code) == (4, 1)
     assert lines[1] == "zoë              unknown character 'z' (U+007A)"
     assert err == "1 of 4 words could not be scored, such as 'zoë'\n"
-    out, _, code = wavenet("score", "zz", "--format", "csv", "--explain")
-    assert code == 2
     rows = list(csv.DictReader(io.StringIO(wavenet("score", "zz", "sobe", "--format", "csv")[0])))
     assert [bool(row["error"]) for row in rows] == [True, False]
 
@@ -150,11 +170,69 @@ def test_explained_scores(wavenet: Run) -> None:
     out, _, _ = wavenet("score", "sobe", "--explain")
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["s", "o", "b", "e", "end"]
-    assert all(line.count(",") == 2 for line in lines[1:])
     assert "\x1b" not in out
     (row,) = json.loads(wavenet("score", "sobe", "--explain", "--format", "json")[0])
+    for line, character in zip(lines[1:], row["characters"], strict=True):
+        assert f"{character['probability']:.4f}{character['bits']:>7.2f} bits   " in line
+        likelier = [probability > character["probability"] for _, probability in character["alternatives"]]
+        assert ("likelier" in line, "next" in line) == (any(likelier), not all(likelier))
+        assert line.find("next") == -1 or line.find("likelier") < line.find("next")
+    assert sum(character["bits"] for character in row["characters"]) == pytest.approx(
+        5 * row["bits_per_character"], abs=1e-3
+    )
     assert [character["character"] for character in row["characters"]] == ["s", "o", "b", "e", None]
     assert all(len(character["alternatives"]) == 3 for character in row["characters"])
+
+
+def test_explained_scores_as_a_table(wavenet: Run) -> None:
+    words = json.loads(wavenet("score", "sobe", "ava", "--explain", "--format", "json")[0])
+    out, _, code = wavenet("score", "sobe", "zoë", "ava", "--explain", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 1
+    assert [row["word"] for row in rows] == ["sobe"] * 5 + ["zoë"] + ["ava"] * 4
+    assert [row["position"] for row in rows] == [*"12345", "", *"1234"]
+    assert [bool(row["error"]) for row in rows] == [row["word"] == "zoë" for row in rows]
+    del rows[5]
+    characters = [character for word in words for character in word["characters"]]
+    for row, character in zip(rows, characters, strict=True):
+        assert row["character"] == (character["character"] or "")
+        assert (float(row["probability"]), float(row["bits"])) == (character["probability"], character["bits"])
+        others = [(row[f"alternative_{i}"], float(row[f"probability_{i}"])) for i in (1, 2, 3)]
+        assert others == [(other or "", probability) for other, probability in character["alternatives"]]
+
+
+def test_scores_say_whether_a_word_is_known(wavenet: Run, tiny_run: Path, tmp_path: Path) -> None:
+    split = load(tiny_run / "checkpoints" / "best.ckpt").split
+    words = [split.train.words[0], split.val.words[0], split.test.words[0], "beb", "zoë"]
+    kinds = ["train", "validation", "test", "new", "new"]
+    rows = json.loads(wavenet("score", *words, "--novelty", "--format", "json")[0])
+    assert [row["novelty"] for row in rows] == kinds
+    rows = list(csv.DictReader(io.StringIO(wavenet("score", *words, "--novelty", "--format", "csv")[0])))
+    assert [row["novelty"] for row in rows] == kinds
+    lines = wavenet("score", *words, "--novelty")[0].splitlines()
+    assert [line.split()[-1] for line in lines[:4]] == kinds[:4]
+    assert "novelty" not in json.loads(wavenet("score", "beb", "--format", "json")[0])[0]
+    checkpoint = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    checkpoint["WordsDataModule"]["path"] = str(tmp_path / "gone.txt")
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    out, err, code = wavenet("score", "beb", "--novelty", ckpt=tmp_path / "x.ckpt")
+    assert (out, code) == ("", 2)
+    assert err.startswith("error: --novelty needs the training corpus: words not found")
+
+
+def test_words_from_stdin(wavenet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(content: bytes) -> tuple[str, str, int]:
+        (tmp_path / "input").write_bytes(content)
+        with open(tmp_path / "input", encoding="ascii") as file:  # whatever the locale says, words are UTF-8
+            monkeypatch.setattr(sys, "stdin", file)
+            return wavenet("score", "--file", "-", "--format", "json")
+
+    assert score(b"\xef\xbb\xbfsobe\n\n ava\tF\n")[0] == wavenet("score", "sobe", "ava", "--format", "json")[0]
+    assert score("zoë\n".encode())[1:] == ("1 of 1 words could not be scored, such as 'zoë'\n", 1)
+    assert score(b"\n")[1:] == ("error: stdin holds no words: expected one word per line\n", 1)
+    assert score(b"ava\nzo\xeb\n")[1:] == ("error: stdin is not UTF-8 after line 0: save it as UTF-8\n", 1)
+    assert score(b"ava\nzo\0\n")[1].startswith("error: stdin, line 2: expected text, got the control character")
+    assert wavenet("score", "ava", "--file", "-")[2] == 2
 
 
 def test_the_newest_best_checkpoint_is_taken(
@@ -163,7 +241,7 @@ def test_the_newest_best_checkpoint_is_taken(
     monkeypatch.chdir(tmp_path)
     _, err, code = wavenet("sample", ckpt=None)
     assert code == 1
-    assert err.startswith("error: no checkpoint: expected --ckpt_path FILE or a best.ckpt under runs/; ")
+    assert err.startswith("error: no checkpoint under runs/: expected best.ckpt or last.ckpt; --ckpt_path names one ")
     assert err.endswith(" fit makes one\n")
     (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
     _, err, code = wavenet("sample", "-n", 1, ckpt=None)
@@ -179,6 +257,42 @@ def test_the_newest_best_checkpoint_is_taken(
     assert wavenet("sample", "-n", 1, ckpt=None)[1] == f"using {newer.relative_to(tmp_path)}\n"
 
 
+def test_a_folder_or_an_experiment_is_taken_for_its_newest_run(
+    wavenet: Run, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(("default/version_1", "default/version_0", "other/version_0")):
+        path = tmp_path / "runs" / name / "checkpoints" / "last.ckpt"  # a run without validation has no best.ckpt
+        path.parent.mkdir(parents=True)
+        shutil.copy(tiny_run / "checkpoints" / "last.ckpt", path)
+        os.utime(path, (1e9 - age, 1e9 - age))
+
+    def used(*options: object) -> str:
+        _, err, code = wavenet("sample", "-n", 1, *options, ckpt=None)
+        assert code == 0
+        return err
+
+    assert used() == used("--experiment", "default") == "using runs/default/version_1/checkpoints/last.ckpt\n"
+    assert used("--experiment", "other") == "using runs/other/version_0/checkpoints/last.ckpt\n"
+    for folder in ("runs/default/version_0", "./runs/default/version_0/", "runs/default/version_0/checkpoints"):
+        assert used("--ckpt_path", folder) == "using runs/default/version_0/checkpoints/last.ckpt\n"
+    assert used("--ckpt_path", "./runs/other/version_0/checkpoints/last.ckpt") == ""
+    shutil.copy(path, path.with_name("best.ckpt"))
+    assert used("--ckpt_path", "runs/other") == "using runs/other/version_0/checkpoints/best.ckpt\n"
+    _, err, code = wavenet("top", "--experiment", "defualt", ckpt=None)
+    assert (err, code) == (
+        "error: --experiment must be one of the experiments in runs/ (default, other), got defualt; "
+        "did you mean default?\n",
+        2,
+    )
+    _, err, code = wavenet("top", "--experiment", "default", "--ckpt_path", "runs", ckpt=None)
+    assert (code, err.count("\n")) == (2, 1)
+    (tmp_path / "empty").mkdir()
+    _, err, code = wavenet("score", "ava", "--ckpt_path", "empty", ckpt=None)
+    assert code == 1
+    assert err.startswith("error: no checkpoint under empty/: expected best.ckpt or last.ckpt; ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -189,19 +303,24 @@ def test_the_newest_best_checkpoint_is_taken(
         ("sample --top_k 0", "--top_k must be at least 1, got 0"),
         ("sample --prefix xé", "--prefix has an unknown character 'x' (U+0078) in 'xé': expected one of the 10"),
         ("sample --min_length 5 --max_length 4", "--min_length must be at most max_length 4, got 5"),
+        ("sample --max_length -1", "--max_length must be at least 1, got -1"),
+        ("top --prefix sobe --max_length 3", "--prefix must be no longer than max_length 3, got 'sobe'"),
         ("sample --pattern [", "--pattern must have a ] for its ["),
         ("sample --pattern b? --min_length 3", "--pattern matches no word"),
         ("sample --format xml", "--format"),
         ("sample -n x", "invalid int value: 'x'"),
-        ("sample -n -1", "--num_words must be at least 0, got -1"),
+        ("sample -n -1", "--num_words must be at least 1, got -1"),
+        ("sample -n 0", "--num_words must be at least 1, got 0"),
         ("sample --output missing/words.txt", "--output must be a file in an existing folder, got missing"),
         ("sample --seed 99999999999999999999", "--seed must be a number of at most 64 bits"),
         ("sample --max_length 1000000000000", "--max_length must be at most 10000"),
-        ("sample --unknown 3", "unknown"),
+        ("sample --unknown 3", "unrecognized arguments: --unknown 3\n"),
+        ("sample --temprature=0.5", "unrecognized arguments: --temprature=0.5; did you mean --temperature?"),
+        ("top --max_lenght 5", "unrecognized arguments: --max_lenght 5; did you mean --max_length?"),
+        ("score emma --expain", "unrecognized arguments: --expain; did you mean --explain?"),
         ("top -n 0", "--num_words must be at least 1, got 0"),
         ("score", "expected either WORDS or --file FILE, got neither"),
         ("score a --file b", "expected either WORDS or --file FILE, got both"),
-        ("score a --explain --format csv", "--explain must go with --format text or json, got csv"),
         ("score a --num_samples 0", "--num_samples must be at least 1, got 0"),
         ("other", "expected a command, one of fit, validate, test, predict, sample, top, score, got other"),
         ("sampel", "did you mean sample?"),

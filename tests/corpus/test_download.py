@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wavenet.corpus import download
-from wavenet.corpus.download import default_corpus
+from wavenet.corpus.download import default_corpus, path_to_record
 
 CONTENT = "\n".join(f"name{number}" for number in range(100)).encode()
 
@@ -23,6 +23,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+def test_a_corpus_is_recorded_as_the_way_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert path_to_record(Path("data", "names.txt")) == path_to_record(tmp_path / "data" / "names.txt")
+    assert path_to_record(Path("data", "names.txt")) == "data/names.txt"
+    assert path_to_record(Path("..", "names.txt")) == str(tmp_path.parent / "names.txt")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT, run_cli
+from tests.conftest import ROOT, TINY, run_cli
 from wavenet.inference.checkpoint import FORMAT, CheckpointError, TrainedOn, load, read_checkpoint
 from wavenet.training.module import LanguageModel
 
@@ -106,6 +106,35 @@ def test_a_corpus_that_has_moved_or_changed(tiny_run: Path, words_file: Path, tm
         load(path).top(3, novel=True)
 
 
+def test_a_project_that_moves_keeps_its_corpus(
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, moved = tmp_path / "project", tmp_path / "elsewhere" / "renamed"
+    (project / "lists").mkdir(parents=True)
+    moved.parent.mkdir()
+    shutil.copy(words_file, project / "lists" / "words.txt")
+    monkeypatch.chdir(project)
+    assert run_cli("fit", "--data.path", project / "lists" / "words.txt", *TINY) == 0
+    name = Path("runs", "default", "version_0", "checkpoints", "best.ckpt")
+    checkpoint = read_checkpoint(name)
+    assert checkpoint["WordsDataModule"]["path"] == "lists/words.txt"
+    model = load(name)
+    monkeypatch.chdir(tmp_path)
+    assert len(model.split.train.words) == 48
+    project.rename(moved)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "words.txt").write_text("another\n", encoding="utf-8")
+    old = [str(project / "lists" / "words.txt"), r"C:\me\project\lists\words.txt"]
+    for recorded in ["lists/words.txt", *old]:  # and what older versions and other systems recorded
+        checkpoint["WordsDataModule"]["path"] = recorded
+        torch.save(checkpoint, moved / name)
+        assert len(load(moved / name).split.train.words) == 48
+        assert run_cli("test", "--ckpt_path", moved / name) == 0
+    (moved / "lists" / "words.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="words not found"):
+        _ = load(moved / name).split
+
+
 FROZEN = {  # log-probabilities of emilia, sobe and ava, from the version that wrote the file
     "format_1.ckpt": [-13.8513, -11.874, -8.6569],
     "format_2.ckpt": [-13.8327, -11.8323, -8.5522],
@@ -119,7 +148,28 @@ def test_files_of_every_format_still_load(name: str) -> None:
     assert log_probs == pytest.approx(FROZEN[name], abs=1e-4)
     assert isinstance(model.trained_on, TrainedOn)
     assert model.trained_on.words == {"train": 48, "val": 6, "test": 6}
+    assert model.trained_on.longest_word is None
+    assert model.sampler().wanted.max_length == 64
     assert len(model.sample(3, seed=1)) == 3
+
+
+def test_words_may_be_a_little_longer_than_those_of_train(tiny_run: Path, tmp_path: Path) -> None:
+    content = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
+    model = load(tiny_run / "checkpoints" / "best.ckpt")
+    longest = max(map(len, model.split.train.words))
+    assert content["WordsDataModule"]["longest_word"] == longest == 8
+    for options, expected in (({}, 12), ({"max_length": 9}, 9), ({"min_length": 20}, 25), ({"prefix": "a" * 40}, 50)):
+        assert model.sampler(**options).wanted.max_length == expected  # type: ignore[arg-type]
+    assert max(map(len, model.sample(200, seed=1, temperature=5.0))) <= 12
+    assert max(map(len, model.top(2_000).words)) <= 12
+    for known, expected in ((120, 150), (9_000, 10_000)):
+        content["WordsDataModule"]["longest_word"] = known
+        torch.save(content, tmp_path / "x.ckpt")
+        assert load(tmp_path / "x.ckpt").sampler().wanted.max_length == expected
+    content["WordsDataModule"]["longest_word"] = "long"
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="longest_word of the corpus is recorded as 'long'"):
+        load(tmp_path / "x.ckpt")
 
 
 def test_a_file_of_format_1_trains_on_and_is_measured(words_file: Path, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
+import pickle
 import re
+from collections import Counter
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.conftest import WORDS
-from tests.enumeration import VOCABULARY, small_network
+from tests.enumeration import VOCABULARY, all_words, normalised, small_network, word_probability
+from tests.inference.test_sampling import assert_frequencies
 from wavenet import load
 from wavenet.corpus.vocabulary import UnknownCharacterError
-from wavenet.inference.model import TrainedModel
+from wavenet.inference.excluded import Excluded
+from wavenet.inference.model import NUM_SAMPLERS, TrainedModel
+from wavenet.inference.patterns import Wanted
 
 
 @pytest.fixture
@@ -44,3 +52,60 @@ def test_words_of_the_corpus_do_not_come(tiny_run: Path) -> None:
     others = trained.top(20, pattern="emil?a", novel=True, without=["emilla"]).words
     assert others
     assert not {"emilia", "emilla"} & set(others)
+
+
+def test_calls_for_one_word_prepare_once(model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    for kind in (Wanted, Excluded):
+        make = kind.__init__
+
+        def counted(self: Any, *args: Any, make: Any = make, name: str = kind.__name__) -> None:
+            made.append(name)
+            make(self, *args)
+
+        monkeypatch.setattr(kind, "__init__", counted)
+    options: list[dict[str, Any]] = [{}, {"prefix": "a"}, {"pattern": "*b", "without": ["ab", "b"], "unique": True}]
+    for given in options:
+        words = [model.sample(1, max_length=4, **given)[0] for _ in range(200)]
+        assert len(set(words)) > 3
+    assert made == ["Wanted"] * 3 + ["Excluded"]
+    for seed in range(5):
+        assert len(model.sample(1, seed=seed, max_length=4, **options[1])) == 1
+    assert made == ["Wanted"] * 3 + ["Excluded"]
+    for length in range(1, 9):
+        model.sample(1, max_length=length)
+    assert len(model._samplers) == NUM_SAMPLERS
+
+
+def test_single_words_have_the_exact_probabilities(model: TrainedModel) -> None:
+    words = [word for _ in range(3_000) for word in model.sample(1, max_length=3, without=["b"])]
+    expected = {word: word_probability(model.network, word) for word in all_words(3) if word != "b"}
+    assert_frequencies(Counter(words), normalised(expected))
+
+
+def test_words_drawn_ahead_are_forgotten_when_the_weights_change(model: TrainedModel) -> None:
+    assert {len(model.sample(1, without=["a"])[0]) for _ in range(40)} - {9}
+    with torch.no_grad():
+        model.network[-1].bias[0] = -1e9  # no word ends by itself any more
+    assert model.sample(1, without=["a"], max_draws=20) == []
+    assert model.sample(1, max_draws=20, seed=1) == []
+    with torch.no_grad():
+        model.network[-1].bias[0] = 1e9
+    assert model.sample(1, without=["a"], min_length=0) == [""]
+    assert load_again(model).sample(1, without=["a"], min_length=0) == [""]
+    other = deepcopy(model)
+    with torch.no_grad():
+        other.network[-1].bias[0] = -1e9
+    assert other.sample(1, without=["a"], max_draws=20) == []
+
+
+def load_again(model: TrainedModel) -> TrainedModel:
+    """The model, pickled and read again."""
+    again: TrainedModel = pickle.loads(pickle.dumps(model))
+    return again
+
+
+def test_a_sampler_counts_its_own_draws(model: TrainedModel) -> None:
+    one, other = model.sampler(pattern="?b"), model.sampler(pattern="?b")
+    assert sum(len(batch.words) for batch in one.draw(5, seed=1)) == 5
+    assert one.num_draws > other.num_draws == 0

@@ -10,6 +10,8 @@ from torch import nn
 from tests.enumeration import MAX_LENGTH, VOCABULARY, all_words, normalised, small_network, word_probability
 from tests.networks import batch_norm_bug, lecture
 from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.inference import sampling
+from wavenet.inference.excluded import Excluded
 from wavenet.inference.sampling import Sampler, sample
 
 SHAPING = ("temperature", "top_k", "top_p")
@@ -126,6 +128,23 @@ def test_a_search_for_what_hardly_ever_comes_ends() -> None:
     assert sum(len(batch.words) for batch in sampler.draw(20, seed=0)) < 20
     assert sampler.num_draws == 500
     assert not sampler.exhausted
+
+
+def test_beginnings_are_remembered_however_many_words_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "MAX_ENDINGS", 29)
+    known = all_words()[:-1]
+    assert len(known) == 29
+    sizes: list[int] = []
+
+    def counted(*arguments: Any) -> Excluded:
+        sizes.append(len(arguments[2]))
+        return Excluded(*arguments)
+
+    monkeypatch.setattr(sampling, "Excluded", counted)
+    options: dict[str, Any] = {"max_length": MAX_LENGTH, "without": known, "max_draws": 1_000}
+    assert set(sample(small_network(), VOCABULARY, 900, seed=0, **options)) == {"bbbb"}
+    assert sizes[0] == len(known)
+    assert max(sizes) > len(known)
 
 
 def test_a_word_that_does_not_end_is_abandoned() -> None:

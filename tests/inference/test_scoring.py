@@ -1,4 +1,6 @@
-from math import exp, log, log2
+import json
+import sys
+from math import exp, log, log2, sqrt
 
 import pytest
 import torch
@@ -63,6 +65,7 @@ def test_explained_probabilities_are_the_models() -> None:
     for length, character in enumerate(characters):
         probs = step_probabilities(network, "abb"[:length])
         assert character.probability == pytest.approx(probs[shown.index(character.character)], abs=1e-6)
+        assert character.bits == pytest.approx(-log2(character.probability))
         others = [(shown[token], probs[token]) for token in sorted(range(3), key=lambda token: -probs[token])]
         expected = [(other, p) for other, p in others if other != character.character]
         assert [other for other, _ in character.alternatives] == [other for other, _ in expected]
@@ -84,3 +87,14 @@ def test_ranks_are_unbiased_where_all_words_can_be_counted() -> None:
         assert abs(rank - place) < 4 * error + 1e-6
     assert ranks.of([min(log_probs) - 50])[0].error is None
     assert exp(max(log_probs)) == pytest.approx(probability[ordered[0]])
+
+
+def test_ranks_of_words_that_are_hardly_possible_are_finite_and_right() -> None:
+    ranks = Ranks([-1.0, -400.0, -400.0, -800.0, -850.0], num_draws=10)
+    first, second, third = ranks.of([0.0, -401.0, -900.0])
+    assert first == (1, 0)
+    assert second.rank == pytest.approx(2 * exp(400) / 10)
+    assert second.error == pytest.approx(exp(400) * sqrt((2 / 10 - (2 / 10) ** 2) / 10))
+    assert third == (sys.float_info.max, None)
+    assert ranks.of([-801.0])[0] == (sys.float_info.max, sys.float_info.max)
+    assert "nan" not in json.dumps(ranks.of([-1.0, -399.0, -400.0, -500.0, -1e6]), allow_nan=False)

@@ -189,7 +189,7 @@ def test_the_batch_norm_bug_steps_by_its_whole_context() -> None:
     torch.testing.assert_close(stepped(network, packed), run(network, windows))
     state = start(network, 2)
     step(network, torch.tensor([0, 0]), state)
-    assert [x.shape[0] for queue in select(state, torch.tensor([1, 0, 1])) for x in queue] == [3]
+    assert [x.shape[0] for queue in select(state, torch.tensor([1, 0, 1])).queues for x in queue] == [3]
 
 
 def test_the_batch_norm_bug_cannot_slide() -> None:

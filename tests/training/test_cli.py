@@ -61,7 +61,23 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
         (["--experiment=../x"], "--experiment must be a name without slashes, got '../x'"),
         (["--model.network.norm=batch_per_position"], "--data.batching must be windows for a norm"),
         (["--samples.num_words=0"], "--samples.num_words must be at least 1, got 0"),
-        (["--model.hiden_dim=8"], "unrecognized arguments: --model.hiden_dim=8"),
+        (
+            ["--model.hiden_dim=8"],
+            "unrecognized arguments: --model.hiden_dim=8; did you mean --model.network.hidden_dim?",
+        ),
+        (["--data.pth", "x"], "unrecognized arguments: --data.pth x; did you mean --data.path?"),
+        (
+            ["--trainer.max_epoch=3"],
+            "unrecognized arguments: --trainer.max_epoch=3; did you mean --trainer.max_epochs?",
+        ),
+        (
+            ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step", "--samples.enabeld=true"],
+            "--samples.enabled?",
+        ),
+        (
+            ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step", "--trainer.max_steps=x"],
+            "Got value: x\n",
+        ),
         (["--model.optimization.optimizer=adam"], "model.optimization.optimizer"),
         (["--trainer.max_steps=many"], "trainer.max_steps"),
         (["--config=nowhere.yaml"], "nowhere.yaml"),
@@ -316,6 +332,22 @@ def test_an_evaluation_takes_the_checkpoints_settings_and_leaves_nothing(
         assert captured.err == ""
         assert "loss" in captured.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_is_taken_for_its_checkpoint(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = tiny_run / "checkpoints"
+    for subcommand in ("validate", "test", "predict"):
+        assert run_cli(subcommand, "--ckpt_path", checkpoints / "best.ckpt") == 0
+        by_file = capsys.readouterr().out
+        assert run_cli(subcommand, "--ckpt_path", tiny_run) == 0
+        assert capsys.readouterr() == (by_file, f"using {checkpoints / 'best.ckpt'}\n")
+    options = ["--trainer.default_root_dir", tmp_path, "--trainer.max_steps=12"]
+    assert run_cli("fit", "--ckpt_path", tiny_run.parent, *options) == 1  # there is nothing left to do
+    assert capsys.readouterr().err.startswith(
+        f"using {checkpoints / 'last.ckpt'}\nerror: the checkpoint's training is at "
+    )
 
 
 def test_predict_writes_what_score_writes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,17 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NamedTuple, NoReturn, cast
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn, cast
 
 import wavenet
-from wavenet.errors import ArgumentError, UsageError
+from wavenet.errors import ArgumentError, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -31,13 +32,86 @@ COMMANDS = {
     "score": Command("score", "say how probable words are"),
 }
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal came, at a time when what is half-done can be cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """What the first signal does: it ends the program by an exception.
+
+    While a module is imported it ends it at once: nothing is half-done yet, and what imports modules, some of it in C,
+    may swallow an exception or print it.
+    """
+    if signal.getsignal(number) is not interrupt:  # Lightning, which calls this too, stops at the next step
+        return
+    handle_signals(end_at_once)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            end_at_once(number, frame)
+        frame = frame.f_back
+    raise Interrupted(number)
+
+
+def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """What a second signal does, or one that comes too early."""
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
+def handle_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Says what Ctrl-C and SIGTERM do from now on, unless they are ignored, as in the background of a shell script."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ends the program with one line after Ctrl-C or SIGTERM; the exit code is 130 or 143."""
+    code: Any = 0
+    try:
+        handle_signals(interrupt)
+        yield
+    except SystemExit as stop:
+        code = stop.code or 0
+        raise
+    except Interrupted as stop:
+        handle_signals(lambda *_: None)
+        sys.stderr.write("interrupted\n")
+        code = stop.exit_code
+        handle_signals(lambda *_: os._exit(code))
+        with suppress(OSError):
+            sys.stdout.flush()  # a pipe may be full, or closed
+        os._exit(code)  # during the interpreter's own end, a second signal would have its default effect
+    finally:
+        handle_signals(lambda *_: os._exit(code))
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, which the frame shows."""
 
+    def parse_args(self, arguments: list[str]) -> argparse.Namespace:  # type: ignore[override]
+        """The options; those that there are not are named, with the ones that may be meant."""
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            raise UsageError(unknown_options(unknown, self._option_string_actions))
+        return options
+
     def error(self, message: str) -> NoReturn:
         """Raises a UsageError."""
         raise UsageError(message)
+
+
+def unknown_options(unknown: Sequence[str], known: Iterable[str]) -> str:
+    """What is wrong with arguments that no option takes."""
+    hint = did_you_mean(unknown[0].split("=")[0], known)
+    return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
 
 def program() -> str:
@@ -74,7 +148,7 @@ def fail(message: object, code: int) -> NoReturn:
 def one_line_errors() -> Iterator[None]:
     """Ends the program with one line for what a user can cause.
 
-    The exit code is 2 if the command was called wrongly, 1 if something went wrong while it ran, and 130 after Ctrl-C.
+    The exit code is 2 if the command was called wrongly, 1 if something went wrong while it ran.
     With ``WAVENET_TRACEBACK`` in the environment an error ends in its traceback.
     """
     try:
@@ -83,9 +157,6 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("WAVENET_TRACEBACK"):
             raise
@@ -100,9 +171,9 @@ def one_line_errors() -> Iterator[None]:
 
 def main() -> None:
     """Runs the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run
-    with one_line_errors():
+    with interruptible(), one_line_errors():
+        for stream in (sys.stdout, sys.stderr):
+            cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run
         name, *rest = sys.argv[1:] or [""]
         if name in ("-h", "--help"):
             print(overview())
@@ -111,6 +182,5 @@ def main() -> None:
         elif name in COMMANDS:
             import_module(f"wavenet.commands.{COMMANDS[name].module}").main(name, rest)
         else:
-            near = get_close_matches(name, COMMANDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, COMMANDS)
             raise UsageError(f"expected a command, one of {', '.join(COMMANDS)}, got {name or 'none'}{hint}")

@@ -1,18 +1,25 @@
-"""What commands that use a trained model share: the checkpoint, which words are wanted, where the output goes."""
+"""What commands that use a trained model share: the checkpoint, which words are wanted, where the output goes.
+
+Torch is imported once the arguments are parsed, so that help and errors come at once.
+"""
+
+from __future__ import annotations
 
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavenet.commands.main import COMMANDS, Parser, program
 from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
-from wavenet.errors import ArgumentError
-from wavenet.inference.checkpoint import load
-from wavenet.inference.model import TrainedModel
-from wavenet.runs import newest_checkpoint
+from wavenet.corpus.splitting import novelty
+from wavenet.errors import ArgumentError, did_you_mean
+from wavenet.runs import RUNS, find_checkpoint, newest_checkpoint
+
+if TYPE_CHECKING:
+    from wavenet.inference.model import TrainedModel
 
 
 def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
@@ -24,9 +31,9 @@ def parse(name: str, add_arguments: Callable[[Parser], None], example: str, argu
         allow_abbrev=False,
     )
     add_arguments(parser)
-    parser.add_argument(
-        "--ckpt_path", metavar="FILE", help="the checkpoint; by default the newest best.ckpt under runs/"
-    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--ckpt_path", metavar="PATH", help="a checkpoint, or a folder with runs, of which the newest")
+    which.add_argument("--experiment", metavar="NAME", help="the newest run of runs/NAME; by default of all runs")
     parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
     parser.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
     return parser.parse_args(arguments)
@@ -37,18 +44,38 @@ def add_wanted(parser: Parser) -> None:
     parser.add_argument("--prefix", default="", help="how words begin")
     parser.add_argument("--pattern", default="*", help="what words look like: jo*n, ?a?a, [aeiou]*, [!aeiou]*")
     parser.add_argument("--min_length", type=int, default=1, help="fewest characters (default: 1)")
-    parser.add_argument("--max_length", type=int, default=64, help="most characters (default: 64)")
+    parser.add_argument(
+        "--max_length", type=int, help="most characters (default: a quarter more than the longest training word)"
+    )
     parser.add_argument("--novel", action="store_true", help="no word of the training corpus")
     parser.add_argument("--novel_to", metavar="FILE", help="no word of this file")
 
 
 def model_of(options: Namespace) -> TrainedModel:
-    """The model of the checkpoint that was asked for, or of the newest run."""
-    if options.ckpt_path is not None:
-        return load(options.ckpt_path)
-    found = newest_checkpoint()
-    sys.stderr.write(f"using {found}\n")
+    """The model of the checkpoint that was asked for, or of the newest run; says on stderr which it is."""
+    given = None if options.ckpt_path is None else Path(options.ckpt_path)
+    if given is not None:
+        found = find_checkpoint(given)
+    else:
+        found = newest_checkpoint(RUNS if options.experiment is None else experiment_folder(options.experiment))
+    if found != given:
+        sys.stderr.write(f"using {found}\n")
+    from wavenet.inference.checkpoint import load
+
     return load(found)
+
+
+def experiment_folder(name: str) -> Path:
+    """The folder of an experiment's runs.
+
+    Raises:
+        ArgumentError: There is no such experiment.
+    """
+    names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
+    if name not in names:
+        expected = f"one of the experiments in {RUNS}/ ({', '.join(names) or 'there are none'})"
+        raise ArgumentError("experiment", f"must be {expected}, got {name}{did_you_mean(name, names)}")
+    return RUNS / name
 
 
 def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
@@ -64,7 +91,16 @@ def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
                 ) from error
             sys.stderr.write(f"note: only the words of {options.novel_to} are left out; {error}\n")
     names = ("prefix", "pattern", "min_length", "max_length")
-    return {**{name: getattr(options, name) for name in names}, "without": without}
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return {**given, "without": without}
+
+
+def novelty_of(model: TrainedModel) -> Callable[[str], str]:
+    """What says whether a word is in the model's training, validation or test words."""
+    try:
+        return novelty(model.split)
+    except (OSError, ValueError) as error:
+        raise ArgumentError("novelty", f"needs the training corpus: {error}") from error
 
 
 def tabbed(columns: list[str]) -> Callable[[Row], str]:

@@ -27,6 +27,7 @@ def write(
     columns: list[str],
     total: int | None,
     text: Callable[[Row], str],
+    table: Callable[[Row], Iterable[Row]] = lambda row: [row],
 ) -> int:
     """Writes rows as they come.
 
@@ -37,6 +38,7 @@ def write(
         columns: The keys of the rows, for ``csv``.
         total: How many rows are expected, for the progress bar, if that is known.
         text: The line of a row.
+        table: The rows that stand for a row in ``csv``.
 
     Returns:
         The number of rows.
@@ -64,11 +66,17 @@ def write(
                 advance()
 
     with opened(path) as stream:
-        stream.writelines(lines(counted(), form, columns, text))
+        stream.writelines(lines(counted(), form, columns, text, table))
     return count
 
 
-def lines(rows: Iterable[Row], form: str, columns: list[str], text: Callable[[Row], str]) -> Iterator[str]:
+def lines(
+    rows: Iterable[Row],
+    form: str,
+    columns: list[str],
+    text: Callable[[Row], str],
+    table: Callable[[Row], Iterable[Row]],
+) -> Iterator[str]:
     """What is written for the rows, piece by piece."""
     if form == "json":
         yield "["
@@ -76,10 +84,11 @@ def lines(rows: Iterable[Row], form: str, columns: list[str], text: Callable[[Ro
             yield ("," if number else "") + "\n" + json.dumps(row, ensure_ascii=False, allow_nan=False)
         yield "\n]\n"
     elif form == "csv":
-        table = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # its writerow returns the line
-        yield str(table.writerow(columns))
+        writer = csv.writer(SimpleNamespace(write=str), lineterminator="\n")  # its writerow returns the line
+        yield str(writer.writerow(columns))
         for row in rows:
-            yield str(table.writerow([row.get(column) for column in columns]))
+            for line in table(row):
+                yield str(writer.writerow([line.get(column) for column in columns]))
     else:
         for row in rows:
             yield text(row) + "\n"

@@ -1,15 +1,23 @@
 """``wavenet sample``: draws words from a trained model."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator
+import time
+from argparse import BooleanOptionalAction
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import add_wanted, model_of, parse, tabbed, wanted
+from wavenet.commands.options import add_wanted, model_of, novelty_of, parse, tabbed, wanted
 from wavenet.commands.output import Row, write
-from wavenet.corpus.splitting import novelty
-from wavenet.errors import ArgumentError
+from wavenet.errors import check_at_least
 
-SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws")
+if TYPE_CHECKING:
+    from wavenet.inference.sampling import Sampler, Words
+
+SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws", "directed")
+PATIENCE = 5.0  # seconds after which it is said how rare the words are
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,6 +29,11 @@ def add_arguments(parser: Parser) -> None:
     add_wanted(parser)
     parser.add_argument("--unique", action="store_true", help="no word twice: drawn without replacement")
     parser.add_argument("--max_draws", type=int, default=1_000_000, help="draws after which a search ends")
+    parser.add_argument(
+        "--directed",
+        action=BooleanOptionalAction,
+        help="let the pattern direct draws, approximately (default: only where wanted words hardly ever come)",
+    )
     parser.add_argument("--seed", type=int, help="the same seed gives the same words")
     parser.add_argument("--log_prob", action="store_true", help="add log-probabilities (nats, at temperature 1)")
     parser.add_argument("--novelty", action="store_true", help="say whether a word is in train, validation or test")
@@ -29,14 +42,12 @@ def add_arguments(parser: Parser) -> None:
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
     options = parse(name, add_arguments, "wavenet sample --prefix ma --unique --novel", arguments)
+    check_at_least(1, num_words=options.num_words)
     model = model_of(options)
     given = {option: getattr(options, option) for option in SAMPLER_OPTIONS}
     sampler = model.sampler(**given, **wanted(model, options))
-    batches = sampler.draw(options.num_words, options.seed)
-    try:
-        kind = novelty(model.split) if options.novelty else None
-    except (OSError, ValueError) as error:
-        raise ArgumentError("novelty", f"needs the training corpus: {error}") from error
+    batches = watched(sampler, sampler.draw(options.num_words, options.seed))
+    kind = novelty_of(model) if options.novelty else None
     columns = ["word"]
     if options.log_prob:
         columns.append("log_prob")
@@ -53,3 +64,21 @@ def main(name: str, arguments: list[str]) -> None:
     if count < options.num_words:
         reason = "there are no more" if sampler.exhausted else f"{sampler.num_draws:,} draws gave no more"
         sys.stderr.write(f"{count:,} of {options.num_words:,} words: {reason}\n")
+
+
+def watched(sampler: Sampler, batches: Iterable[Words]) -> Iterator[Words]:
+    """The batches as they come; stderr is told once if words are rare, and once if draws are directed."""
+    begin, count, slow, directed = time.monotonic(), 0, False, False
+    for batch in batches:
+        yield batch
+        count += len(batch.words)
+        passed = time.monotonic() - begin
+        if sampler.is_directed and not directed:
+            directed = True
+            sys.stderr.write("draws are directed by the pattern now: approximately from the model's distribution\n")
+        elif not slow and passed > PATIENCE and sampler.num_draws > 10 * count:
+            slow = True
+            sys.stderr.write(
+                f"{count:,} words in {sampler.num_draws:,} draws after {passed:.0f} s; the search goes on, up to "
+                f"{sampler.max_draws:,} draws (--max_draws)\n"
+            )

@@ -1,27 +1,32 @@
 """``wavenet score``: says how probable words are. ``predict`` writes its scores with :func:`write_scores` too."""
 
+from __future__ import annotations
+
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import model_of, parse
+from wavenet.commands.options import model_of, novelty_of, parse
 from wavenet.commands.output import Row, write
 from wavenet.corpus.reading import CONTROL, parse_line
 from wavenet.corpus.vocabulary import UnknownCharacterError
-from wavenet.errors import ArgumentError, UsageError
-from wavenet.inference.model import TrainedModel
-from wavenet.inference.scoring import Character, Ranks, Score
-from wavenet.network.packing import CHUNK
+from wavenet.errors import UsageError
 
-COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_error", "error"]
+if TYPE_CHECKING:
+    from wavenet.inference.model import TrainedModel
+    from wavenet.inference.scoring import Character, Ranks, Score
+
+COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_error"]
+CHARACTER_COLUMNS = ["word", "position", "character", "probability", "bits"]
+STDIN = "-"
 
 
 class Unscored(NamedTuple):
@@ -34,8 +39,13 @@ class Unscored(NamedTuple):
 def add_arguments(parser: Parser) -> None:
     """The options of the command."""
     parser.add_argument("words", nargs="*", metavar="WORDS", help="the words")
-    parser.add_argument("--file", metavar="FILE", help="a file with one word per line, read as it is scored")
-    parser.add_argument("--explain", action="store_true", help="each character's probability and likelier ones")
+    parser.add_argument(
+        "--file", metavar="FILE", help="a file with one word per line, read as it is scored; - is stdin"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="each character's probability, bits and the likeliest others"
+    )
+    parser.add_argument("--novelty", action="store_true", help="say whether a word is in train, validation or test")
     parser.add_argument("--num_samples", type=int, default=10_000, help="draws that ranks are estimated from")
     parser.add_argument("--seed", type=int, default=0, help="seed of these draws")
 
@@ -45,9 +55,7 @@ def main(name: str, arguments: list[str]) -> None:
     options = parse(name, add_arguments, "wavenet score emma xqzt --explain", arguments)
     if bool(options.words) == bool(options.file):
         raise UsageError(f"expected either WORDS or --file FILE, got {'both' if options.file else 'neither'}")
-    if options.explain and options.format == "csv":
-        raise ArgumentError("explain", "must go with --format text or json, got csv")
-    total = count_lines(Path(options.file)) if options.file else len(options.words)
+    total = count_lines(options.file) if options.file else len(options.words)
     model = model_of(options)
     ranks = model.ranks(options.num_samples, options.seed)
     words = words_of(options.file) if options.file else (unicodedata.normalize("NFC", word) for word in options.words)
@@ -59,9 +67,10 @@ def main(name: str, arguments: list[str]) -> None:
         form=options.format,
         path=options.output,
         explain=model.explain if options.explain else None,
+        novelty=novelty_of(model) if options.novelty else None,
     )
     if not count:
-        raise ValueError(f"{options.file} holds no words: expected one word per line")
+        raise ValueError(f"{source(options.file)} holds no words: expected one word per line")
     if failed:
         sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0]!r}\n")
         sys.exit(1)
@@ -74,17 +83,31 @@ def write_scores(
     form: str = "text",
     path: str | None = None,
     explain: Callable[[str], list[Character]] | None = None,
+    novelty: Callable[[str], str] | None = None,
 ) -> int:
-    """Writes scores as they come, with the rank of each word; see :func:`wavenet.commands.output.write`."""
+    """Writes scores as they come, with the rank of each word; see :func:`wavenet.commands.output.write`.
+
+    With ``explain``, ``csv`` has a row for each character; with ``novelty``, it is said where each word stands.
+    """
     console = Console(highlight=False) if path is None else Console(file=StringIO())
-    rows = (row_of(score, ranks, explain) for score in scores)
-    return write(rows, form, path, COLUMNS, total, text=lambda row: score_line(row, console))
+    columns = [*(character_columns() if explain else COLUMNS), *(["novelty"] if novelty else []), "error"]
+    rows = (row_of(score, ranks, explain, novelty) for score in scores)
+    table = character_rows if explain else lambda row: [row]
+    return write(rows, form, path, columns, total, text=lambda row: score_line(row, console), table=table)
 
 
-def row_of(score: Score | Unscored, ranks: Ranks, explain: Callable[[str], list[Character]] | None) -> Row:
+def row_of(
+    score: Score | Unscored,
+    ranks: Ranks,
+    explain: Callable[[str], list[Character]] | None,
+    novelty: Callable[[str], str] | None,
+) -> Row:
     """What is written of a word."""
     row: Row = dict.fromkeys(COLUMNS)
     row["word"] = score.word
+    if novelty:
+        row["novelty"] = novelty(score.word)
+    row["error"] = None
     if isinstance(score, Unscored):
         row["error"] = score.error
         return row
@@ -97,9 +120,34 @@ def row_of(score: Score | Unscored, ranks: Ranks, explain: Callable[[str], list[
     return row
 
 
-def count_lines(path: Path) -> int | None:
-    """How many lines a file has, for the progress bar; a pipe can be read only once."""
-    if path.exists() and not path.is_file():
+def character_columns() -> list[str]:
+    """The columns of the table that explains words, up to those that every table has."""
+    from wavenet.inference.scoring import NUM_ALTERNATIVES
+
+    others = [f"{kind}_{i}" for i in range(1, NUM_ALTERNATIVES + 1) for kind in ("alternative", "probability")]
+    return [*CHARACTER_COLUMNS, *others]
+
+
+def character_rows(row: Row) -> Iterator[Row]:
+    """A row for each character of an explained word, or the one row of a word that could not be scored."""
+    if row["error"]:
+        yield row
+        return
+    for position, character in enumerate(row["characters"], start=1):
+        others: Row = {}
+        for i, (other, probability) in enumerate(character["alternatives"], start=1):
+            others |= {f"alternative_{i}": other, f"probability_{i}": probability}
+        yield {**row, "position": position, **character, **others}
+
+
+def source(path: str) -> str:
+    """How messages call a file."""
+    return "stdin" if path == STDIN else path
+
+
+def count_lines(path: str) -> int | None:
+    """How many lines a file has, for the progress bar; stdin and a pipe can be read only once."""
+    if path == STDIN or (Path(path).exists() and not Path(path).is_file()):
         return None
     with open(path, "rb") as file:
         return sum(1 for _ in file)
@@ -108,17 +156,19 @@ def count_lines(path: Path) -> int | None:
 def words_of(path: str) -> Iterator[str]:
     """The words of a file, line by line."""
     number = 0
-    with open(path, encoding="utf-8-sig") as file:
+    with open(sys.stdin.fileno() if path == STDIN else path, encoding="utf-8-sig", closefd=path != STDIN) as file:
         try:
             for number, line in enumerate(file, start=1):
-                if word := parse_line(line, f"{path}, line {number}")[0]:
+                if word := parse_line(line, f"{source(path)}, line {number}")[0]:
                     yield word
         except UnicodeDecodeError:
-            raise ValueError(f"{path} is not UTF-8 after line {number}: save the file as UTF-8") from None
+            raise ValueError(f"{source(path)} is not UTF-8 after line {number}: save it as UTF-8") from None
 
 
 def scored(model: TrainedModel, words: Iterable[str], failed: list[str]) -> Iterator[Score | Unscored]:
     """The scores of words, many at a time; words with unknown characters are added to ``failed``."""
+    from wavenet.network.packing import CHUNK
+
     words = iter(words)
     while chunk := list(islice(words, CHUNK)):
         errors = {word: unknown for word in chunk if (unknown := unknown_character(model, word))}
@@ -136,6 +186,11 @@ def significant(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
+def counted(value: float) -> str:
+    """How many, to be read."""
+    return f"{value:,.0f}" if value < 1e15 else f"{value:.3g}"
+
+
 def unknown_character(model: TrainedModel, word: str) -> str | None:
     """What is wrong with a word, if its characters are not all in the alphabet."""
     try:
@@ -145,23 +200,34 @@ def unknown_character(model: TrainedModel, word: str) -> str | None:
     return None
 
 
+def others_line(character: Row) -> str:
+    """The likeliest other characters, apart by whether they are likelier than the one that stands there."""
+    kinds: dict[str, list[str]] = {"likelier": [], "next": []}
+    for other, probability in character["alternatives"]:
+        kind = "likelier" if probability > character["probability"] else "next"
+        kinds[kind].append(f"{other or 'end'} {probability:.4f}")
+    return "; ".join(f"{kind} {', '.join(others)}" for kind, others in kinds.items() if others)
+
+
 def score_line(row: Row, console: Console) -> str:
     """A word's score as text, and a line for each of its characters if they are explained."""
     if row["error"]:
         word = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", row["word"])  # it could garble a terminal
         return f"{word:<16} {row['error']}"
     error = row["rank_error"]
-    rank = f"above {row['rank']:,.0f}" if error is None else f"{row['rank']:,.0f} ± {error:,.0f}"
+    rank = f"above {counted(row['rank'])}" if error is None else f"{counted(row['rank'])} ± {counted(error)}"
     text = Text(
         f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"
     )
+    if "novelty" in row:
+        text.append(f"   {row['novelty']}")
     for character in row.get("characters", ()):
         probability = character["probability"]
         style = "green" if probability >= 0.1 else "yellow" if probability >= 0.01 else "red"
         text.append(f"\n  {character['character'] or 'end':<4}")
         text.append(f"{probability:.4f}", style=style)
-        others = (f"{other or 'end'} {probability:.4f}" for other, probability in character["alternatives"])
-        text.append(f"   rather {', '.join(others)}", style="dim")
+        text.append(f"{character['bits']:>7.2f} bits   ")
+        text.append(others_line(character), style="dim")
     with console.capture() as captured:
         console.print(text, soft_wrap=True, end="")
     return captured.get()

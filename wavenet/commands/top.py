@@ -5,6 +5,7 @@ import sys
 from wavenet.commands.main import Parser
 from wavenet.commands.options import add_wanted, model_of, parse, tabbed, wanted
 from wavenet.commands.output import write
+from wavenet.errors import check_at_least
 
 
 def add_arguments(parser: Parser) -> None:
@@ -19,6 +20,7 @@ def add_arguments(parser: Parser) -> None:
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
     options = parse(name, add_arguments, "wavenet top --pattern 'jo*n' -n 5", arguments)
+    check_at_least(1, num_words=options.num_words)
     model = model_of(options)
     ranking = model.top(options.num_words, max_beginnings=options.max_beginnings, **wanted(model, options))
     rows = (

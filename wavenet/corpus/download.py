@@ -1,10 +1,11 @@
 """The default corpus: where it is kept, and how it gets there."""
 
 import hashlib
+import os
 import urllib.request
 from functools import cache
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from rich.console import Console
 from rich.progress import wrap_file
@@ -43,11 +44,37 @@ def why_missing(url: str, path: Path, sha256: str) -> str | None:
     return None
 
 
-def find_corpus(recorded: str) -> Path:
-    """The file that a checkpoint was trained on, or, if it has moved, the file of that name in data/."""
-    path = Path(recorded)
-    moved = DATA_DIR / path.name
-    return moved if not path.exists() and moved.exists() else path
+def path_to_record(path: Path) -> str:
+    """What a checkpoint says of where a corpus is: relative to the working directory if it lies inside, else absolute.
+
+    So a folder with a corpus and its runs can be moved, to another machine too.
+    """
+    path, here = Path(os.path.abspath(path)), Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+
+
+def find_corpus(recorded: str, sha256: str, checkpoint: Path) -> Path:
+    """The file that a checkpoint was trained on, where it was or where it has moved to.
+
+    The recorded path, or as much of its end as there is, is looked for in the working directory, in the folders that
+    the checkpoint is in, and in data/. The SHA-256 says which file is the right one; if none is, the recorded path
+    is returned, so that the error names it.
+    """
+    parts = PureWindowsPath(recorded).parts  # reads both kinds of slashes
+    ends = [Path(*parts[i:]) for i in range(len(parts))]
+    folders = [Path(), *checkpoint.absolute().parents, DATA_DIR]
+    candidates = [Path(recorded), *(folder / end for folder in folders for end in ends)]
+    found = (path.absolute() for path in candidates if path.is_file() and sha256_of(path) == sha256)
+    return next(found, Path(recorded))
+
+
+def sha256_of(path: Path) -> str | None:
+    """The SHA-256 of a file, if it can be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def download(url: str, path: Path, sha256: str) -> None:

@@ -4,7 +4,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast, get_origin, get_type_hints
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import wavenet
-from wavenet.corpus.download import find_corpus
+from wavenet.corpus.download import find_corpus, path_to_record
 from wavenet.corpus.reading import Corpus, read_corpus
 from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
@@ -38,7 +38,8 @@ class TrainedOn:
     """What identifies the words that a network was trained on, as plain data: in checkpoints and ``metrics.json``.
 
     ``words`` and ``examples`` are counted for each split, ``also_in_train`` are the words of validation and test that
-    stand in train too, and ``note`` says why the corpus is not the one that was asked for, if it is not.
+    stand in train too, ``note`` says why the corpus is not the one that was asked for, if it is not, and
+    ``longest_word`` is the length of the longest word of train, which older checkpoints do not say.
     """
 
     path: str
@@ -50,13 +51,14 @@ class TrainedOn:
     words: dict[str, int]
     examples: dict[str, int]
     also_in_train: dict[str, int]
+    longest_word: int | None
 
     @classmethod
     def describe(cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str) -> "TrainedOn":
         """What there is to say of a corpus and its split."""
         parts = {name: part.words for name, part in split._asdict().items()}
         return cls(
-            path=str(corpus.path),
+            path=path_to_record(corpus.path),
             sha256=corpus.sha256,
             note=corpus.note,
             split_seed=split_seed,
@@ -65,6 +67,7 @@ class TrainedOn:
             words={name: len(words) for name, words in parts.items()},
             examples={name: sum(map(len, words)) + len(words) for name, words in parts.items()},
             also_in_train=leaks(split),
+            longest_word=max(map(len, parts["train"]), default=0),
         )
 
     @classmethod
@@ -74,6 +77,7 @@ class TrainedOn:
         Raises:
             KeyError, TypeError: Something is missing or of another type.
         """
+        plain = {"longest_word": None, **plain}
         values = {field.name: plain[field.name] for field in fields(cls)}
         for name, kind in get_type_hints(cls).items():
             if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):
@@ -81,13 +85,13 @@ class TrainedOn:
         return cls(**values)
 
     def read_corpus(self) -> Corpus:
-        """The corpus, from where it was or, if it has moved, from data/.
+        """The corpus.
 
         Raises:
-            OSError: It is in neither place.
+            OSError: It is not there any more.
             ValueError: It has changed since.
         """
-        corpus = read_corpus(find_corpus(self.path))
+        corpus = read_corpus(Path(self.path))
         self.check(corpus)
         return corpus
 
@@ -224,8 +228,8 @@ def renamed(weights: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str,
     return dict(zip(module.state_dict(), weights.values(), strict=True))
 
 
-def record_of(content: Mapping[str, Any]) -> Record:
-    """What the content of a checkpoint says of its network.
+def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
+    """What the content of a checkpoint says of its network, and where its corpus is now: see :func:`find_corpus`.
 
     Raises:
         KeyError, TypeError, ValueError: Something is missing or wrong.
@@ -236,11 +240,15 @@ def record_of(content: Mapping[str, Any]) -> Record:
     weights = content["state_dict"]
     if not all(value.isfinite().all() for value in weights.values()):
         raise ValueError("its weights are not all finite numbers")
+    trained_on = TrainedOn.of(content[TRAINED_ON]) if TRAINED_ON in content else None
+    if trained_on is not None:
+        corpus = find_corpus(trained_on.path, trained_on.sha256, Path(path))
+        trained_on = replace(trained_on, path=str(corpus))
     return Record(
         alphabet=settings["alphabet"],
         network=None if settings["network"] is None else NetworkConfig.of(settings["network"]),
         optimization=dict(settings["optimization"]),
-        trained_on=TrainedOn.of(content[TRAINED_ON]) if TRAINED_ON in content else None,
+        trained_on=trained_on,
         weights={name.removeprefix(NETWORK): value for name, value in weights.items()},
     )
 
@@ -265,7 +273,7 @@ def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel
     """
     content = read_checkpoint(path)
     with whole_model_expected(path):
-        record = record_of(content)
+        record = record_of(content, path)
         vocabulary = Vocabulary(record.alphabet)
     if network is None and record.network is None:
         raise ArgumentError("network", f"must be given: {path} holds the weights of a network of the user's own")

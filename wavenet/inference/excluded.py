@@ -49,10 +49,9 @@ class Excluded:
         for level in reversed(torch.split(torch.arange(len(tree.tokens)), tree.level_sizes)[1:]):
             self.log_weights.view(-1)[keys[level - 1]] += self.log_weights[level].logsumexp(dim=1)
 
-    def apply(self, log_weights: Tensor, nodes: Tensor) -> None:
-        """Puts the weights of the beginnings in place of those (B, V) of the rows that stand at one (B,)."""
-        at = nodes >= 0
-        log_weights[at] = self.log_weights[nodes[at]]
+    def apply(self, log_weights: Tensor, nodes: Tensor) -> Tensor:
+        """Log-weights (B, V), with those of the beginnings in place of the rows that stand at one (B,)."""
+        return torch.where((nodes >= 0)[:, None], self.log_weights[nodes], log_weights)
 
     def child(self, nodes: Tensor, tokens: Tensor) -> Tensor:
         """The beginnings (B,) that are one character longer, or -1 where there is none."""

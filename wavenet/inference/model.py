@@ -1,6 +1,7 @@
 """A trained network with its vocabulary: what samples, scores and ranks words. Needs torch alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Protocol, Unpack
 
 from torch import nn
@@ -8,14 +9,20 @@ from torch import nn
 from wavenet.corpus.splitting import Split
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.errors import check_at_least
-from wavenet.inference.patterns import WantedOptions
+from wavenet.inference.patterns import MAX_LENGTH, WantedOptions
 from wavenet.inference.sampling import Sampler, SamplerOptions, Words
 from wavenet.inference.scoring import Character, Ranks, Score, explain, score
 from wavenet.inference.search import Ranking, top
 
+NUM_SAMPLERS = 4  # that a model keeps; with words that must not come, one can take tens of megabytes
+
 
 class Source(Protocol):
     """What knows the words that a network was trained on: :class:`wavenet.inference.checkpoint.TrainedOn`."""
+
+    @property
+    def longest_word(self) -> int | None:
+        """The length of the longest word of train, if that is known."""
 
     def read_split(self) -> Split:
         """The words of the three splits."""
@@ -43,15 +50,17 @@ class TrainedModel:
     def __init__(self, network: nn.Sequential, vocabulary: Vocabulary, trained_on: Source | None = None) -> None:
         self.network, self.vocabulary = network.eval(), vocabulary
         self.trained_on = trained_on
+        self._samplers: dict[Hashable, Sampler] = {}  # by their options, the last used last
 
     def sample(
         self, num_words: int = 20, *, seed: int | None = None, novel: bool = False, **options: Unpack[SamplerOptions]
     ) -> list[str]:
-        """Draws words.
+        """Draws words, by default up to a little longer than the longest word that the model was trained on.
 
         Args:
             num_words: How many.
-            seed: Seed of the draws; ``None`` draws anew each time.
+            seed: Seed of the draws; ``None`` draws anew each time. Then single words are drawn ahead, for the calls to
+                come, which makes a loop of them fast.
             novel: Whether words of the training corpus must not come.
             options: See :class:`wavenet.inference.sampling.Sampler`.
 
@@ -62,6 +71,8 @@ class TrainedModel:
             ArgumentError: An option has a wrong value.
             OSError, ValueError: ``novel``, but the corpus cannot be found: see :meth:`split`.
         """
+        if num_words == 1 and seed is None:
+            return self._sampler(novel, options).draw_one()
         return [word for batch in self.draw(num_words, seed=seed, novel=novel, **options) for word in batch.words]
 
     def draw(
@@ -72,7 +83,7 @@ class TrainedModel:
 
     def sampler(self, *, novel: bool = False, **options: Unpack[SamplerOptions]) -> Sampler:
         """What draws the words; it knows afterwards how many draws it took."""
-        return Sampler(self.network, self.vocabulary, **self._without(novel, options))
+        return copy(self._sampler(novel, options))
 
     def top(
         self,
@@ -83,7 +94,7 @@ class TrainedModel:
         **options: Unpack[WantedOptions],
     ) -> Ranking:
         """The most probable words, in order: see :func:`wavenet.inference.search.top`."""
-        wanted = self._without(novel, options)
+        wanted = self._completed(novel, options)
         return top(self.network, self.vocabulary, num_words, max_beginnings=max_beginnings, **wanted)
 
     def score(self, words: Sequence[str]) -> list[Score]:
@@ -95,14 +106,14 @@ class TrainedModel:
         return explain(self.network, self.vocabulary, word)
 
     def ranks(self, num_samples: int = 10_000, seed: int | None = None) -> Ranks:
-        """What estimates the rank of a log-probability among the words of 1 to 64 characters, from so many draws.
+        """What estimates the rank of a log-probability among all words that :meth:`sample` draws, from so many of them.
 
         Raises:
             ArgumentError: ``num_samples`` is below 1.
             ValueError:  the model ends no word.
         """
         check_at_least(1, num_samples=num_samples)
-        batches = self.draw(num_samples, seed=seed, max_draws=num_samples)
+        batches = self.draw(num_samples, seed=seed, max_draws=num_samples, directed=False)
         log_probs = [log_prob for batch in batches for log_prob in batch.log_probs]
         if not log_probs:
             raise ValueError(f"no rank can be estimated: the model ended none of {num_samples} words")
@@ -120,8 +131,32 @@ class TrainedModel:
             raise ValueError("the model does not say which words it was trained on")
         return self.trained_on.read_split()
 
-    def _without(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _sampler(self, novel: bool, options: Mapping[str, Any]) -> Sampler:
+        """A sampler, of which the last few are kept: calls for one word would take most of their time to prepare."""
+        without = tuple(options.get("without", ()))
+        given = {**options, "without": without}
+        key = (novel, *sorted(given.items()))
+        sampler = self._samplers.pop(key, None)
+        if sampler is None:
+            sampler = Sampler(self.network, self.vocabulary, **self._completed(novel, given))
+        self._samplers[key] = sampler
+        if len(self._samplers) > NUM_SAMPLERS:
+            del self._samplers[next(iter(self._samplers))]
+        return sampler
+
+    def _completed(self, novel: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the words that must not come, and the length that words may have where none is given.
+
+        Words longer than the longest of the training words and a quarter of it, or 4 characters where that is more, are
+        what a network that has missed a word's end goes on to spell. What the other options ask for may be as much
+        longer than them.
+        """
         without = list(options.get("without", ()))
         if novel:
             without += [word for part in self.split for word in part.words]
-        return {**options, "without": without}
+        completed = {**options, "without": without}
+        known = None if self.trained_on is None else self.trained_on.longest_word
+        if known is not None and "max_length" not in options:
+            longest = max(known, options.get("min_length", 0), len(options.get("prefix", "")))
+            completed["max_length"] = min(longest + max(4, longest // 4), MAX_LENGTH)
+        return completed

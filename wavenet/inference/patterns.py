@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wavenet.corpus.vocabulary import BOUNDARY, UnknownCharacterError, Vocabulary
-from wavenet.errors import ArgumentError
+from wavenet.errors import ArgumentError, check_at_least
 
 MAX_STATES = 10_000
 MAX_LENGTH = 10_000
@@ -43,9 +43,10 @@ class Wanted:
         max_length: The most characters of a word.
 
     Raises:
-        ArgumentError: ``min_length`` is negative or above ``max_length``, ``max_length`` is above 10,000, the pattern
-            has an open bracket or no character of the alphabet in one, ``prefix`` or ``pattern`` has a character that
-            is not in the alphabet, or no word at all is wanted.
+        ArgumentError: ``min_length`` is negative or above ``max_length``, ``max_length`` is below 1 (0, if
+            ``min_length`` is 0) or above 10,000, ``prefix`` is longer than ``max_length``, the pattern has an open
+            bracket or no character of the alphabet in one, ``prefix`` or ``pattern`` has a character that is not in
+            the alphabet, or no word at all is wanted.
 
     Examples:
         >>> wanted = Wanted(Vocabulary("abc"), pattern="a?[!b]*", max_length=4)
@@ -66,10 +67,12 @@ class Wanted:
         prefix, pattern = unicodedata.normalize("NFC", prefix), unicodedata.normalize("NFC", pattern)
         if max_length > MAX_LENGTH:
             raise ArgumentError("max_length", f"must be at most {MAX_LENGTH}, got {max_length}")
-        if min_length < 0:
-            raise ArgumentError("min_length", f"must be at least 0, got {min_length}")
+        check_at_least(0, min_length=min_length)
+        check_at_least(min(1, min_length), max_length=max_length)
         if min_length > max_length:
             raise ArgumentError("min_length", f"must be at most max_length {max_length}, got {min_length}")
+        if len(prefix) > max_length:
+            raise ArgumentError("prefix", f"must be no longer than max_length {max_length}, got {prefix!r}")
         self.vocabulary = vocabulary
         start: list[Element] = [*(frozenset({token}) for token in encode("prefix", prefix, vocabulary)), None]
         self.next_state = automaton([start, parse(pattern, vocabulary)], len(vocabulary))

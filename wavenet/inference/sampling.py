@@ -1,6 +1,7 @@
 """Making words: draws from a network, with or without replacement, among the words that are wanted. Needs torch alone.
 
-Every draw is exact: it comes from the model's distribution over words, given what is asked for.
+Every draw is exact: it comes from the model's distribution over words, given what is asked for. Only where wanted words
+hardly ever come are draws directed by the pattern, and approximate (:mod:`wavenet.inference.directed`).
 
 - The next character is drawn from the network's probabilities, shaped by temperature, top-k and top-p.
 - A draw that can no longer become a wanted word (:class:`wavenet.inference.patterns.Wanted`) is abandoned there and
@@ -10,8 +11,10 @@ Every draw is exact: it comes from the model's distribution over words, given wh
   at which draws were abandoned: nothing is drawn again and again in vain.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
+from copy import copy
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
@@ -19,13 +22,20 @@ from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError, check_at_least
+from wavenet.inference.directed import Pool, following_probs, guide, guide_fits
+from wavenet.inference.drawing import Drawn, Opening, draw_batch, open_draws
 from wavenet.inference.excluded import Excluded
 from wavenet.inference.patterns import Wanted, WantedOptions
-from wavenet.inference.shaping import Shaping, pick
+from wavenet.inference.remembered import Remembered
+from wavenet.inference.shaping import Shaping
 from wavenet.network.packing import CHUNK
-from wavenet.network.sliding import eval_mode
-from wavenet.network.stepping import State, select, start, step
 
+AHEAD = 64  # words that are drawn for the calls to come, where each asks for one
+CHECK = 50_000  # draws after which, again and again, it is looked at how often wanted words have come
+RARE = 10_000  # draws a word, above which they come too rarely to be drawn exactly
+NUM_GUIDES = 10_000  # words that the guide of directed draws is estimated from
+RESERVE = 10  # words of equal weights that a pool of directed draws is worth, for each word that is asked for
+LARGEST_POOL = 200  # draws for each word that is asked for, after which a pool will do; it may always take 16 chunks
 MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
 
 
@@ -73,6 +83,7 @@ class SamplerOptions(WantedOptions, total=False):
     top_p: float | None
     unique: bool
     max_draws: int
+    directed: bool | None
     batch_size: int
 
 
@@ -87,14 +98,19 @@ class Sampler:
         unique: Whether no word comes twice: words are drawn without replacement.
         without: Words that must not come.
         max_draws: Draws after which a search ends, whether or not there are enough words.
+        directed: Whether draws are directed by the pattern: then words that hardly ever come are found, but they come
+            only approximately from the model's distribution. ``None`` directs them once fewer than one in 10,000 draws
+            has given a word.
         batch_size: Draws at a time. It does not change the words.
 
     Attributes:
         num_draws: How many draws the last call of :meth:`draw` has made.
         exhausted: Whether it ended because no word was left.
+        is_directed: Whether its last draws were directed.
 
     Raises:
-        ArgumentError: ``max_draws`` or ``batch_size`` is below 1; see also the two classes named above.
+        ArgumentError: ``max_draws`` or ``batch_size`` is below 1, or ``directed`` needs a simpler pattern; see also the
+            two classes named above.
     """
 
     def __init__(
@@ -112,16 +128,23 @@ class Sampler:
         unique: bool = False,
         without: Iterable[str] = (),
         max_draws: int = 1_000_000,
+        directed: bool | None = None,
         batch_size: int = CHUNK,
     ) -> None:
         check_at_least(1, max_draws=max_draws, batch_size=batch_size)
         self.network, self.vocabulary = network, vocabulary
         self.shaping = Shaping(temperature, top_k, top_p)
         self.wanted = Wanted(vocabulary, prefix, pattern, min_length, max_length)
+        if directed and not guide_fits(self.wanted):
+            raise ArgumentError("directed", "needs a simpler pattern or a smaller max_length")
         self.unique = unique
         self.without = [word for word in dict.fromkeys(without) if self.wanted.accepts(word)]
         self.max_draws, self.batch_size = max_draws, batch_size
-        self.num_draws, self.exhausted = 0, False
+        self.directed = directed
+        self.num_draws, self.exhausted, self.is_directed = 0, False, False
+        self._opening = Remembered(network, self._open)
+        self._guide = Remembered(network, self._make_guide)
+        self._ahead: Remembered[deque[str]] = Remembered(network, deque)
 
     def draw(self, num_words: int, seed: int | None = None) -> Iterator[Words]:
         """Draws words, batch by batch.
@@ -146,100 +169,123 @@ class Sampler:
             generator.manual_seed(seed)
         return self._draw(num_words, generator)
 
+    def draw_one(self) -> list[str]:
+        """One word, or none if it hardly ever comes, from those drawn ahead: a batch takes little longer than one word.
+
+        The words of several calls are independent draws, so ``unique`` means nothing here.
+        """
+        ahead = self._ahead()
+        try:
+            return [ahead.popleft()]
+        except IndexError:  # all are used
+            sampler = copy(self)
+            sampler.unique = False
+        for batch in sampler.draw(AHEAD):
+            if batch.words:
+                ahead.extend(batch.words[1:])
+                return batch.words[:1]
+        return []
+
     def _draw(self, num_words: int, generator: torch.Generator) -> Iterator[Words]:
-        """Draws in rounds; between them, what must not come again is taken out.
+        """Draws exactly, and goes on directed where that is asked for or has shown that words hardly ever come."""
+        self.num_draws, self.exhausted, self.is_directed = 0, False, bool(self.directed)
+        drawn: dict[tuple[str, int], None] = {}
+        num_found = 0
+        if not self.is_directed:
+            for words in self._draw_exactly(num_words, drawn, generator):
+                num_found += len(words.words)
+                yield words
+        if self.is_directed:
+            yield from self._draw_directed(num_words - num_found, drawn, generator)
+
+    def _draw_exactly(
+        self, num_words: int, drawn: dict[tuple[str, int], None], generator: torch.Generator
+    ) -> Iterator[Words]:
+        """Draws in rounds; between them, what must not come again is taken out. ``drawn`` gets the words of ``unique``.
 
         The more there is to take out, the longer a round. Rounds, and so the words, do not depend on the batch size.
         """
-        self.num_draws, self.exhausted = 0, False
-        endings = dict.fromkeys((word, BOUNDARY) for word in self.without)
+        removed = self._opening().removed
+        abandoned: dict[tuple[str, int], None] = {}
         num_found = 0
         while num_found < num_words and self.num_draws < self.max_draws:
-            removed = Excluded(self.network, self.vocabulary, list(endings), self.shaping) if endings else None
+            if drawn or abandoned:
+                removed = self._excluded([*drawn, *abandoned])
             if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
                 self.exhausted = True
                 return
-            abandoned: dict[tuple[str, int], None] = {}
-            length_of_round = max(with_margin(num_words - num_found), len(endings))
+            num_endings = len(self.without) + len(drawn) + len(abandoned)
+            length_of_round = max(with_margin(num_words - num_found), num_endings)
             end = min(self.max_draws, self.num_draws + length_of_round)
+            given_up: dict[tuple[str, int], None] = {}
             while self.num_draws < end and num_found < num_words:
-                size = self._batch_size(num_words - num_found, num_found, end - self.num_draws)
-                words, given_up = self._draw_batch(size, removed, generator)
+                most = min(end - self.num_draws, CHECK - self.num_draws % CHECK)
+                size = self._batch_size(num_words - num_found, num_found, most)
+                batch = self._draw_batch(size, removed, generator)
                 self.num_draws += size
+                words = Words(batch.words, batch.log_probs)
                 if self.unique:
-                    words = first_of_each(words, endings)
-                    endings.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
-                abandoned.update(dict.fromkeys(given_up))
+                    words = first_of_each(words, drawn)
+                    drawn.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
+                given_up.update(dict.fromkeys(batch.abandoned))
                 left = num_words - num_found
                 num_found += len(words.words)
                 yield Words(words.words[:left], words.log_probs[:left])
-            if len(endings) < MAX_ENDINGS:
-                endings.update(abandoned)
+                if self.num_draws % CHECK == 0 and num_found * RARE < self.num_draws:
+                    self.is_directed = self.directed is None and guide_fits(self.wanted)
+                    if self.is_directed:
+                        return
+            if len(abandoned) < MAX_ENDINGS:
+                abandoned.update(given_up)
+
+    def _draw_directed(
+        self, num_words: int, drawn: dict[tuple[str, int], None], generator: torch.Generator
+    ) -> Iterator[Words]:
+        """Draws words from pools of directed draws; empty batches say that a pool has grown."""
+        while num_words > 0 and self.num_draws < self.max_draws:
+            removed = self._excluded([*drawn]) if drawn else self._opening().removed
+            pool = Pool()
+            last = min(self.max_draws, self.num_draws + max(16 * CHUNK, LARGEST_POOL * num_words))
+            while pool.effective_size < RESERVE * num_words and self.num_draws < last:
+                end = min(last, self.num_draws + CHUNK)
+                while self.num_draws < end:
+                    size = min(self.batch_size, end - self.num_draws)
+                    pool.add(self._draw_batch(size, removed, generator, self._guide()))
+                    self.num_draws += size
+                yield Words([], [])
+            words = Words(*pool.draw(num_words, self.unique, generator))
+            if self.unique:
+                drawn.update(dict.fromkeys((word, BOUNDARY) for word in words.words))
+            num_words -= len(words.words)
+            yield words
+
+    def _open(self) -> Opening:
+        """What all draws start from."""
+        return open_draws(self.network, self.wanted, self._excluded([]))
+
+    def _make_guide(self) -> Tensor:
+        """What directs draws, estimated from words that are drawn without a pattern."""
+        given = {**asdict(self.shaping), "max_length": max(1, self.wanted.max_length), "directed": False}
+        free = Sampler(self.network, self.vocabulary, **given, max_draws=NUM_GUIDES)
+        words = [word for batch in free.draw(NUM_GUIDES, seed=0) for word in batch.words]
+        return guide(self.wanted, following_probs(self.network, self.vocabulary, words, self.shaping))
 
     def _batch_size(self, num_left: int, num_found: int, most: int) -> int:
         """How many draws to make at once: as many as give ``num_left`` words at the rate so far, in equal batches."""
         draws_per_word = (self.num_draws + 1, num_found + 1)
         needed = num_left * draws_per_word[0] // draws_per_word[1]
-        needed = min(most, with_margin(needed))
+        needed = min(most, with_margin(needed) if needed > 1 else 1)  # one word, asked for in a loop, comes alone
         num_batches = -(-needed // self.batch_size)
         return -(-needed // num_batches)
 
     def _draw_batch(
-        self, size: int, removed: Excluded | None, generator: torch.Generator
-    ) -> tuple[Words, list[tuple[str, int]]]:
-        """The wanted words among as many independent draws, in their order, and the endings that are not wanted."""
-        wanted = self.wanted
-        uniform = torch.rand(size, wanted.max_length + 1, dtype=torch.float64, generator=generator)
-        spelled = torch.full((size, wanted.max_length + 1), BOUNDARY)
-        spelled[:, : len(wanted.forced)] = torch.tensor(wanted.forced, dtype=torch.long)
-        complete, lengths = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.long)
-        with eval_mode(self.network):
-            logits, state, log_prob = self._beginning()
-            log_probs = torch.full((size,), log_prob, dtype=torch.float64)
-            rows = torch.arange(size)  # (B,), the draws that go on
-            source = torch.zeros_like(rows)  # (B,), their rows of the step state and the logits
-            states, nodes = torch.full_like(rows, wanted.first), torch.zeros_like(rows)  # (B,), where they stand in
-            if removed is not None:  # the automaton of wanted words, and in the tree of words that must not come
-                nodes += removed.find(wanted.forced)
-            for length in range(len(wanted.forced), wanted.max_length + 1):
-                log_weights = self.shaping.log_probs(logits)[source]  # (B, V)
-                if removed is not None:
-                    removed.apply(log_weights, nodes)
-                tokens = pick(log_weights, uniform[rows, length])  # (B,)
-                spelled[rows, length], lengths[rows] = tokens, length
-                log_probs[rows] += logits.log_softmax(dim=1)[source, tokens]
-                states = wanted.next_state[states, tokens]
-                live = wanted.live[length + 1, states]
-                complete[rows] = live & (tokens == BOUNDARY)
-                going = (live & (tokens != BOUNDARY)).nonzero().squeeze(1)
-                if len(going) == 0:
-                    break
-                if removed is not None:
-                    nodes = removed.child(nodes[going], tokens[going])
-                rows, tokens, states = rows[going], tokens[going], states[going]
-                state = select(state, source[going].to(self._device))
-                source = torch.arange(len(rows))
-                logits = step(self.network, tokens.to(self._device), state).cpu().double()  # (B, V)
-        words = self._decode(spelled[complete], lengths[complete])
-        beginnings = self._decode(spelled[~complete], lengths[~complete])
-        last = spelled[~complete].gather(1, lengths[~complete, None]).squeeze(1).tolist()
-        return Words(words, log_probs[complete].tolist()), list(zip(beginnings, last, strict=True))
+        self, size: int, removed: Excluded | None, generator: torch.Generator, table: Tensor | None = None
+    ) -> Drawn:
+        """So many independent draws."""
+        opening = self._opening()
+        return draw_batch(self.network, self.wanted, self.shaping, opening, removed, table, size, generator)
 
-    def _decode(self, rows: Tensor, lengths: Tensor) -> list[str]:
-        """The characters of rows of tokens (B, L), of each as many as its length (B,)."""
-        inside = torch.arange(rows.shape[1]) < lengths[:, None]  # (B, L)
-        text = self.vocabulary.decode(rows[inside].tolist())  # all at once, and then cut
-        return [text[begin:end] for begin, end in pairwise([0, *lengths.cumsum(0).tolist()])]
-
-    def _beginning(self) -> tuple[Tensor, State, float]:
-        """Logits (1, V) and step state after what every wanted word begins with, and the log-probability of that."""
-        state, log_prob = start(self.network, 1), 0.0
-        logits = step(self.network, torch.tensor([BOUNDARY], device=self._device), state).cpu().double()  # (1, V)
-        for token in self.wanted.forced:
-            log_prob += logits.log_softmax(dim=1)[0, token].item()
-            logits = step(self.network, torch.tensor([token], device=self._device), state).cpu().double()  # (1, V)
-        return logits, state, log_prob
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
+    def _excluded(self, endings: list[tuple[str, int]]) -> Excluded | None:
+        """The tree of the words that must not come and of other endings, if there are any."""
+        endings = [(word, BOUNDARY) for word in self.without] + endings
+        return Excluded(self.network, self.vocabulary, endings, self.shaping) if endings else None

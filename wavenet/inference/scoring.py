@@ -1,7 +1,8 @@
 """How likely words are: log-probabilities of words and characters, bits, ranks. Needs torch alone."""
 
+import sys
 from collections.abc import Sequence
-from math import log
+from math import exp, log
 from typing import NamedTuple
 
 import torch
@@ -81,10 +82,14 @@ def predictions(network: nn.Sequential, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class Character(NamedTuple):
-    """A character of a word, or ``None`` for its end; its probability; and the likeliest others with theirs."""
+    """A character of a word, or ``None`` for its end; its probability, also in bits; the likeliest others with theirs.
+
+    The bits, -log2 of the probability, say how surprising the character is.
+    """
 
     character: str | None
     probability: float
+    bits: float
     alternatives: list[tuple[str | None, float]]
 
 
@@ -101,12 +106,13 @@ def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[C
         ['b', 'a', None]
     """
     logits, targets = predictions(network, pack([word], vocabulary))
-    probs = logits.softmax(dim=1)  # (N, V)
+    log_probs = logits.log_softmax(dim=1)  # (N, V)
     shown = (None, *vocabulary.alphabet)
     characters = []
-    for row, target in zip(probs.tolist(), targets.tolist(), strict=True):
+    for row, target in zip(log_probs.tolist(), targets.tolist(), strict=True):
         others = sorted(set(range(len(row))) - {target}, key=lambda token: -row[token])[:NUM_ALTERNATIVES]
-        characters.append(Character(shown[target], row[target], [(shown[token], row[token]) for token in others]))
+        alternatives = [(shown[token], exp(row[token])) for token in others]
+        characters.append(Character(shown[target], exp(row[target]), -row[target] / log(2), alternatives))
     return characters
 
 
@@ -132,26 +138,27 @@ class Ranks:
 
     Examples:
         >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)], num_draws=4)  # two words, of 0.5 and 0.25
-        >>> ranks.of([log(0.3), log(0.2)])
-        [Rank(rank=2.0, error=0.5), Rank(rank=4.0, error=None)]
+        >>> [(round(rank, 6), error and round(error, 6)) for rank, error in ranks.of([log(0.3), log(0.2)])]
+        [(2.0, 0.5), (4.0, None)]
     """
 
     def __init__(self, log_probs: Sequence[float], num_draws: int) -> None:
         ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
-        self.negated = -ordered  # ascending, to search in
-        words = (-ordered).exp()  # that each draw stands for
-        zero = words.new_zeros(1)
+        self.negated = -ordered  # ascending, to search in; also the logarithm of how many words each draw stands for
+        none = torch.tensor([-torch.inf], dtype=torch.float64)
         self.num_draws = num_draws
-        self.mean = torch.cat([zero, words.cumsum(0)]) / num_draws  # (n + 1,), over the k most probable draws
-        self.square = torch.cat([zero, (words**2).cumsum(0)]) / num_draws
+        self.log_mean = torch.cat([none, self.negated.logcumsumexp(0)]) - log(num_draws)  # (n + 1,), over the k most
+        self.log_square = torch.cat([none, (2 * self.negated).logcumsumexp(0)]) - log(num_draws)  # probable draws
 
     def of(self, log_probs: Sequence[float]) -> list[Rank]:
-        """The rank of words with these log-probabilities."""
+        """The rank of words with these log-probabilities, at most the largest number that there is."""
         k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
-        mean = self.mean[k]
-        errors = ((self.square[k] - mean**2).clamp(min=0) / self.num_draws).sqrt()
+        log_mean, log_square = self.log_mean[k], self.log_square[k]
+        relative = (1 - (2 * log_mean - log_square).exp()).clamp(min=0).nan_to_num()  # variance over mean square
+        errors = ((log_square + relative.log() - log(self.num_draws)) / 2).exp()
         known = (k < len(self.negated)).tolist()
+        largest = sys.float_info.max
         return [
-            Rank(1 + rank, error if inside else None)
-            for rank, error, inside in zip(mean.tolist(), errors.tolist(), known, strict=True)
+            Rank(min(1 + rank, largest), min(error, largest) if inside else None)
+            for rank, error, inside in zip(log_mean.exp().tolist(), errors.tolist(), known, strict=True)
         ]

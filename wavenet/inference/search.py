@@ -1,7 +1,7 @@
 """The most probable words, exactly and in order. Needs torch alone."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -95,21 +95,24 @@ def top(
             scores.masked_fill_(~wanted.live[tokens.shape[1], following], -torch.inf)
             found.add(tokens[:, 1:], scores[:, BOUNDARY])
             scores[:, BOUNDARY] = -torch.inf
-            order = scores.flatten().argsort(descending=True)
-            order = order[: int((scores > found.bound).sum())]  # (B',), the rows and tokens that may lead to a word
-            for begin in range(0, len(order), CHUNK):
-                chosen = order[begin : begin + CHUNK]
-                rows, token = chosen // len(vocabulary), chosen % len(vocabulary)
-                longer = Beginnings(
-                    torch.cat([tokens[rows], token[:, None]], dim=1),
-                    scores[rows, token],
-                    following[rows, token],
-                    rows,
-                    state,
-                )
+            for longer in read_on(tokens, scores, following, state, found.bound):
                 heapq.heappush(queue, (-longer.log_probs[0].item(), count, longer))
                 count += 1
     return found.ranking(unread=-queue[0][0] if queue else -torch.inf)
+
+
+def read_on(tokens: Tensor, scores: Tensor, following: Tensor, state: State, bound: float) -> Iterator[Beginnings]:
+    """Beginnings (B, L) with one more character, as far as they may lead to a word above the bound, likeliest first.
+
+    ``scores`` and ``following`` (B, V) are log-probabilities and states of the automaton after each character.
+    """
+    order = scores.flatten().argsort(descending=True)
+    order = order[: int((scores > bound).sum())]  # (B',), the rows and tokens
+    for chosen in torch.split(order, CHUNK):
+        rows, token = chosen // scores.shape[1], chosen % scores.shape[1]
+        if len(chosen):
+            longer = torch.cat([tokens[rows], token[:, None]], dim=1)  # (B', L + 1)
+            yield Beginnings(longer, scores[rows, token], following[rows, token], rows, state)
 
 
 class Found:

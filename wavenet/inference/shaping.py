@@ -42,7 +42,9 @@ class Shaping:
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """The log-probabilities (B, V) of the next character, from the network's logits (B, V)."""
-        log_probs = ((logits - logits.amax(dim=-1, keepdim=True)) / self.temperature).log_softmax(dim=-1)
+        if self.temperature != 1:
+            logits = (logits - logits.amax(dim=-1, keepdim=True)) / self.temperature
+        log_probs = logits.log_softmax(dim=-1)
         if self.top_k is not None and self.top_k < log_probs.shape[1]:
             best = log_probs.topk(self.top_k, dim=-1)
             log_probs = torch.full_like(log_probs, -torch.inf).scatter_(1, best.indices, best.values)
@@ -62,5 +64,5 @@ def pick(log_weights: Tensor, uniform: Tensor) -> Tensor:
     ``uniform`` (B,) are draws from [0, 1) that decide.
     """
     cumulative = (log_weights - log_weights.amax(dim=-1, keepdim=True)).exp().cumsum(dim=-1)
-    tokens = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(dim=-1)
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).squeeze(1)
     return tokens.clamp_(max=log_weights.shape[1] - 1)

@@ -74,6 +74,10 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
         >>> slide(network, tokens=torch.tensor([0, 5, 13]), previous=torch.tensor([0, 0, 1])).shape  # . e m
         torch.Size([3, 27])
     """
+    if not position_wise(network):
+        raise ValueError(
+            "a layer of the network is not position-wise: it runs windowed only, on --data.batching windows"
+        )
     x, back = tokens, previous  # (R,) both: back is the row one step of this level before each
     for layer, _ in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
@@ -90,10 +94,6 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
 
 def dilations(network: nn.Sequential) -> Iterator[tuple[nn.Module, int]]:
     """The layers, each with how far apart neighbouring steps of the windowed form lie where it stands."""
-    if not position_wise(network):
-        raise ValueError(
-            "a layer of the network is not position-wise: it runs windowed only, on --data.batching windows"
-        )
     dilation = 1
     for layer in network:
         yield layer, dilation
@@ -107,10 +107,12 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
     A batch of one gives no NaN, and no running statistic changes.
     """
-    training = network.training
-    network.eval()
+    training = [module for module in network.modules() if module.training]
+    if training:
+        network.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        network.train(training)
+        for module in training:
+            module.training = True

@@ -5,6 +5,8 @@
 Source: Paine et al., "Fast Wavenet Generation Algorithm" (2016), https://arxiv.org/abs/1611.09482.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +14,18 @@ from wavenet.corpus.vocabulary import BOUNDARY
 from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_field
 from wavenet.network.sliding import dilations
 
-State = list[list[Tensor]]
-"""For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
-Of a network that is not position-wise it holds the contexts (B, T), which are run whole at each step.
+class State(NamedTuple):
+    """For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
-All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
-"""
+    Of a network that is not position-wise it is ``windowed``: one queue holds the contexts (B, T), which are run whole
+    at each step.
+
+    All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
+    """
+
+    queues: list[list[Tensor]]
+    windowed: bool = False
 
 
 def start(network: nn.Sequential, batch_size: int) -> State:
@@ -28,20 +35,20 @@ def start(network: nn.Sequential, batch_size: int) -> State:
     """
     x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
     if not position_wise(network):
-        return [[x.repeat(batch_size, receptive_field(network))]]  # (B, T)
-    state = []
+        return State([[x.repeat(batch_size, receptive_field(network))]], windowed=True)  # (B, T)
+    queues = []
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (1, C)
         else:
-            state.append([x.expand(batch_size, -1)] * ((layer.group_size - 1) * dilation))  # (B, C) each
+            queues.append([x.expand(batch_size, -1)] * ((layer.group_size - 1) * dilation))  # (B, C) each
             x = x.repeat(1, layer.group_size)  # (1, n*C)
-    return state
+    return State(queues)
 
 
 def select(state: State, rows: Tensor) -> State:
     """A new state of the rows (B',) of another, in that order, each as often as it is named."""
-    return [[x.index_select(0, rows) for x in queue] for queue in state]
+    return State([[x.index_select(0, rows) for x in queue] for queue in state.queues], state.windowed)
 
 
 def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
@@ -57,12 +64,12 @@ def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
         >>> step(network, torch.tensor([0, 0]), state).shape
         torch.Size([2, 27])
     """
-    if not position_wise(network):
-        contexts = torch.cat([state[0][0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
-        state[0] = [contexts]
+    if state.windowed:
+        contexts = torch.cat([state.queues[0][0][:, 1:], tokens[:, None]], dim=1)  # (B, T)
+        state.queues[0] = [contexts]
         logits: Tensor = network(contexts)  # (B, V)
         return logits
-    x, queues = tokens, iter(state)
+    x, queues = tokens, iter(state.queues)
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (B, C)

@@ -45,7 +45,7 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
     if missing := sorted(needed - set(content)):
         raise CheckpointError(f"{ckpt_path} was not written by train.py: expected the entries {', '.join(missing)}")
     with whole_model_expected(ckpt_path):
-        record = record_of(content)
+        record = record_of(content, ckpt_path)
         if record.network is None:
             raise ValueError("its network is one of the user's own: use it from Python")
         model = LanguageModel(record.alphabet, record.network, record.optimization)

@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -22,15 +23,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.corpus.download import find_corpus
 from wavenet.corpus.oddities import oddities
-from wavenet.errors import ArgumentError, UsageError
+from wavenet.errors import ArgumentError, UsageError, did_you_mean
 from wavenet.inference.checkpoint import Record, TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import position_wise, receptive_field
-from wavenet.runs import LAST, RunFolder, command, shipped
+from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped
 from wavenet.training.callbacks import MONITORS
 from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
 from wavenet.training.callbacks.final_validation import FinalValidation
@@ -109,7 +109,7 @@ class WaveNetCLI(LightningCLI):
             WordsDataModule,
             args=args,
             parser_class=Parser,
-            parser_kwargs={subcommand: dict(defaults) for subcommand in self.subcommands()},
+            parser_kwargs={"allow_abbrev": False, **{subcommand: dict(defaults) for subcommand in self.subcommands()}},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             save_config_callback=None,
@@ -126,7 +126,21 @@ class WaveNetCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments that were given, which Lightning's own does with a warning."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except UsageError as error:
+            raise UsageError(f"{error}{self._hint(args)}") from error
+
+    def _hint(self, args: list[str]) -> str:
+        """The option that may be meant by the first that there is not."""
+        options = self._subcommand_parsers[args[0]]._option_string_actions
+        known = [option for option in options if not option.endswith(".help")]
+        groups = {option.rpartition(".")[0] for option in known}
+        objects = tuple(f"{option}." for option in known if option not in groups)  # what these take is not listed
+        for name in (arg.split("=")[0].rstrip("+") for arg in args):
+            if name.startswith("--") and name not in options and not name.startswith(objects):
+                return did_you_mean(name, known)
+        return ""
 
     def before_instantiate_classes(self) -> None:
         """Fills in the settings that the words decide, where nobody has given them."""
@@ -211,21 +225,31 @@ class WaveNetCLI(LightningCLI):
                 f"{ckpt_path} means a checkpoint of this process, which has none: "
                 f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt",
             )
-        record = record_to_use(ckpt_path, going_on=subcommand == "fit")
+        found = self._found(ckpt_path, TO_CONTINUE if subcommand == "fit" else TO_USE)
+        record = record_to_use(found, going_on=subcommand == "fit")
         self.recorded = cast(TrainedOn, record.trained_on)
         fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
         fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
         fixed["data.alphabet"] = record.alphabet
         defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
-        defaults |= fixed | {"data.path": str(find_corpus(self.recorded.path))}
+        defaults |= fixed | {"data.path": self.recorded.path}
         if subcommand == "fit":
-            self._take_settings_of_the_run(ckpt_path)
+            self._take_settings_of_the_run(found)
             fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}
         self._parse_again(defaults, fixed)
+        self.config[subcommand].ckpt_path = found
+
+    @staticmethod
+    def _found(path: str, names: Sequence[str]) -> str:
+        """The checkpoint that a file or a folder of runs stands for, which is said if it is not the same."""
+        found = find_checkpoint(Path(path), names)
+        if found != Path(path):
+            sys.stderr.write(f"using {found}\n")
+        return str(found)
 
     def _take_shape(self, init_from: str) -> None:
         """Makes the network as the checkpoint has it, save for its dropout, and keeps its weights for it."""
-        record = self.taken_from = record_to_use(init_from)
+        record = self.taken_from = record_to_use(self._found(init_from, TO_USE))
         shape = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
         del shape["model.network.dropout"]
         self._parse_again(shape, shape)
@@ -274,7 +298,7 @@ class WaveNetCLI(LightningCLI):
             print(f"note: {corpus.note}", file=sys.stderr)
         if self.recorded is None:
             return
-        if corpus.path.resolve() == find_corpus(self.recorded.path).resolve():
+        if corpus.path.resolve() == Path(self.recorded.path).resolve():
             self.recorded.check(corpus)
         self.datamodule.load_state_dict(asdict(self.recorded))
 
@@ -385,7 +409,7 @@ class WaveNetCLI(LightningCLI):
     @property
     def trained_model(self) -> TrainedModel:
         """The model, to be used."""
-        return TrainedModel(self.model.network, self.model.vocabulary)
+        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded)
 
 
 def run(args: list[str]) -> WaveNetCLI:

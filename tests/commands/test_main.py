@@ -1,0 +1,59 @@
+"""The frame of the commands: what a signal does, at whatever moment it comes."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+TRAIN = ["train.py", "fit"]
+MODULE = ["-m", "wavenet", "sample"]
+ENTRY_POINT = ["-c", "from wavenet.commands.main import main; main()", "score", "sobe"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize(
+    ("called", "module", "sent"),
+    [
+        (MODULE, "wavenet.commands.options", [signal.SIGINT]),
+        (MODULE, "numpy._core._multiarray_umath", [signal.SIGINT]),
+        (ENTRY_POINT, "torch._tensor", [signal.SIGINT, signal.SIGINT]),
+        (TRAIN, "torch.types", [signal.SIGINT, signal.SIGTERM]),
+        (TRAIN, "lightning.fabric.utilities.imports", [signal.SIGTERM]),
+    ],
+)
+def test_a_signal_while_modules_are_imported(
+    tiny_run: Path, tmp_path: Path, called: list[str], module: str, sent: list[signal.Signals]
+) -> None:
+    command = [sys.executable, "-X", "importtime", *called, "--ckpt_path", tiny_run / "checkpoints" / "best.ckpt"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        while not (line := run.stderr.readline()).rstrip().endswith(f" {module}"):
+            assert line, f"{module} is not imported"
+        for number in sent:
+            run.send_signal(number)
+        lines = [line for line in run.stderr.read().splitlines() if not line.startswith("import time:")]
+    assert lines == ["interrupted"]
+    assert run.returncode in [128 + number for number in sent]  # two at once may come in either order
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("sent", [[signal.SIGTERM], [signal.SIGINT] * 5])
+def test_a_signal_while_words_are_written(tiny_run: Path, tmp_path: Path, sent: list[signal.Signals]) -> None:
+    options = ["-n", "100000000", "--ckpt_path", tiny_run, "--output", tmp_path / "words.txt"]
+    command = [sys.executable, "-m", "wavenet", "sample", *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        while not any(path.stat().st_size for path in tmp_path.iterdir()):
+            assert run.poll() is None
+            time.sleep(0.02)
+        for number in sent:
+            run.send_signal(number)
+            time.sleep(0.1 if len(sent) > 1 else 0)
+        _, errors = run.communicate()
+    assert errors == f"using {tiny_run}/checkpoints/best.ckpt\ninterrupted\n"
+    assert run.returncode == 128 + sent[0]
+    assert list(tmp_path.iterdir()) == []
