@@ -93,18 +93,13 @@ def test_wrong_options(cli_error: CliError, words_file: Path, tmp_path: Path, op
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_where_there_is_none(cli_error: CliError, words_file: Path) -> None:
-    assert "No supported gpu backend found" in cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu")
+    error = cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu", code=2)
+    assert "--trainer.accelerator is refused: No supported gpu backend found" in error
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [("--trainer.max_time=banana", "banana"), ("--data.alphabet=ab", "one of the 2 characters of the alphabet 'ab'")],
-)
-def test_what_goes_wrong_while_running(
-    cli_error: CliError, words_file: Path, tmp_path: Path, option: str, message: str
-) -> None:
-    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY, option]
-    assert message in cli_error(*arguments, code=1)
+def test_what_goes_wrong_while_running(cli_error: CliError, words_file: Path, tmp_path: Path) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path / "runs", *TINY]
+    assert "one of the 2 characters of the alphabet 'ab'" in cli_error(*arguments, "--data.alphabet=ab", code=1)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +109,7 @@ def test_what_goes_wrong_while_running(
         ("model: {network: {residual: null}}", "--model.network.residual must be of type bool, got None", 2),
         ("model: {optimization: {learning_rate: null}}", "learning_rate must be of type float, got None", 2),
         ("samples: null", "error: ", 1),
-        ("trainer: {check_val_every_n_epoch: 0}", "error: ", 1),
+        ("trainer: {check_val_every_n_epoch: 0}", "--trainer.check_val_every_n_epoch must be above 0, got 0", 2),
         ("experiment: '..'", "--experiment must be a name without slashes, got '..'", 2),
     ],
 )

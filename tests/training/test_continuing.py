@@ -156,6 +156,15 @@ def test_no_path_is_taken_from_a_checkpoint(tmp_path: Path) -> None:
     assert best.best_model_score == 1.0  # type: ignore[attr-defined]
 
 
+def test_what_fails_before_training_begins_leaves_the_checkpoint(run: Path) -> None:
+    best, last = checkpoints(RunFolder(run))
+    before = (run / "checkpoints" / "last.ckpt").read_bytes()
+    trainer = L.Trainer(logger=False, enable_checkpointing=False)
+    for callback in (best, last):
+        callback.on_exception(trainer, LanguageModel("ab", SMALL), ValueError("no steps left"))
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
     """A finished run of 12 steps that has been moved."""

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from wavenet.errors import ArgumentError
+
 BOUNDARY = 0
 """The token id that both starts and ends a word; shown as ``.``, though it is no character."""
 
@@ -27,7 +29,7 @@ class Vocabulary:
             a character like the others.
 
     Raises:
-        ValueError: The alphabet is empty or holds a character twice.
+        ArgumentError: The alphabet is empty or holds a character twice.
 
     Examples:
         >>> vocabulary = Vocabulary.from_words(["emma", "ava"])
@@ -41,10 +43,10 @@ class Vocabulary:
 
     def __init__(self, alphabet: str) -> None:
         if not alphabet:
-            raise ValueError("expected an alphabet of at least one character, got none")
+            raise ArgumentError("alphabet", "must have at least one character, got none")
         character, count = Counter(alphabet).most_common(1)[0]
         if count > 1:
-            raise ValueError(f"expected each character of the alphabet once, got {character!r} {count} times")
+            raise ArgumentError("alphabet", f"must have each character once, got {character!r} {count} times")
         self.alphabet = alphabet
         self._ids = {character: token for token, character in enumerate(alphabet, start=1)}
 

@@ -1,8 +1,16 @@
 """What the command line refuses before anything runs: checkpoints and trainer settings that cannot work."""
 
-from jsonargparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
-from wavenet.errors import ArgumentError
+import lightning as L
+import torch
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import LearningRateFinder
+
+from wavenet.errors import ArgumentError, UsageError
 from wavenet.inference.checkpoint import (
     TRAINED_ON,
     CheckpointError,
@@ -12,6 +20,11 @@ from wavenet.inference.checkpoint import (
     whole_model_expected,
 )
 from wavenet.training.module import LanguageModel
+
+ABOVE_ZERO = (
+    "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps", "val_check_interval",
+    "limit_train_batches", "num_nodes",
+)  # fmt: skip
 
 
 def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
@@ -46,8 +59,8 @@ def check_trainer(config: Namespace) -> None:
     Raises:
         ArgumentError: One of them.
     """
-    for name in ("accumulate_grad_batches", "log_every_n_steps", "val_check_interval", "limit_train_batches"):
-        if (value := config[name]) is not None and not isinstance(value, str) and value <= 0:
+    for name in ABOVE_ZERO:
+        if isinstance(value := config[name], int | float) and value <= 0:
             raise ArgumentError(f"trainer.{name}", f"must be above 0, got {value}")
     for name in ("max_steps", "max_epochs"):
         if config[name] == 0:
@@ -55,4 +68,43 @@ def check_trainer(config: Namespace) -> None:
     if config.overfit_batches:
         raise ArgumentError("trainer.overfit_batches", "is not supported: use --trainer.limit_train_batches")
     if config.logger is False or config.logger == []:
-        raise ArgumentError("trainer.logger", "false is not supported: the logger gives a run its folder")
+        raise ArgumentError("trainer.logger", "false is not supported: what a run writes belongs to it")
+    if config.default_root_dir is None:
+        raise ArgumentError("trainer.default_root_dir", "must be a folder, got null")
+    callbacks = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks]
+    if any(isinstance(callback, LearningRateFinder) for callback in callbacks):
+        raise ArgumentError(
+            "trainer.callbacks",
+            "must be without LearningRateFinder, which cannot change the rate of a schedule: "
+            "try a few values of --model.optimization.learning_rate",
+        )
+
+
+@contextmanager
+def wrong_trainer_options(given: Mapping[str, Any]) -> Iterator[None]:
+    """Makes one line of what goes wrong while a trainer is made: the option that a trainer refuses on its own.
+
+    Raises:
+        ArgumentError: One of the given options is wrong.
+        UsageError: They do not go together.
+    """
+    try:
+        yield
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        if isinstance(error, UsageError | ArgumentError):
+            raise
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        for option, value in given.items():
+            group, _, name = option.partition(".")
+            if group != "trainer" or "." in name:
+                continue
+            try:
+                L.Trainer(**{**quiet, name: value})
+            except (MisconfigurationException, TypeError, ValueError) as reason:
+                raise ArgumentError(option, f"is refused: {reason}") from error
+        raise UsageError(f"the trainer's options do not go together: {error}") from error
+
+
+def has_bf16() -> bool:
+    """Whether the processor has instructions for bfloat16, without which it is emulated."""
+    return any(has is True for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)

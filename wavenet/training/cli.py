@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import random
 import sys
 import threading
 import warnings
@@ -37,7 +38,7 @@ from wavenet.training.callbacks.layer_table import LayerTable
 from wavenet.training.callbacks.progress import StepProgress
 from wavenet.training.callbacks.record import log_results
 from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
-from wavenet.training.checks import check_trainer, record_to_use
+from wavenet.training.checks import check_trainer, has_bf16, record_to_use, wrong_trainer_options
 from wavenet.training.continuing import settings_of
 from wavenet.training.data import WordsDataModule
 from wavenet.training.fine_tuning import take_weights
@@ -54,6 +55,7 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     "Be aware that when using `ckpt_path`, callbacks",  # an evaluation needs none of them
     "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on where they were
     "Checkpoint directory .* exists and is not empty",  # it is that of the run that goes on
+    "It is recommended to use .*sync_dist=True",  # there is one process
     ".*treespec, LeafSpec",  # its own, of how it calls torch
 )
 
@@ -112,6 +114,15 @@ class WaveNetCLI(LightningCLI):
             load_from_checkpoint_support=False,
             save_config_callback=None,
         )
+
+    def _set_seed(self) -> None:
+        """Seeds all random numbers; ``true`` draws the seed, which is recorded like one that was given."""
+        config = self.config[self.config.subcommand]
+        if config.seed_everything is True:
+            config.seed_everything = random.SystemRandom().randrange(2**32)
+        if config.seed_everything is not False and not 0 <= config.seed_everything < 2**32:
+            raise ArgumentError("seed_everything", f"must be from 0 to {2**32 - 1}, got {config.seed_everything}")
+        super()._set_seed()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments that were given, which Lightning's own does with a warning."""
@@ -294,6 +305,7 @@ class WaveNetCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
         check_trainer(config)
+        given = self._given_options()
         quiet = self._get(self.config_init, "quiet")
         callbacks: list[Callback] = []
         if quiet:
@@ -301,7 +313,8 @@ class WaveNetCLI(LightningCLI):
         elif config.enable_progress_bar is not False:
             callbacks += [StepProgress()]
         if self.subcommand == "fit":
-            self.timer = Timer(config.max_time)
+            with wrong_trainer_options(given):
+                self.timer = Timer(config.max_time)
             kwargs["max_time"] = None  # Lightning would add a timer of its own
             callbacks += [self.timer, FinalValidation()]
             callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
@@ -323,10 +336,11 @@ class WaveNetCLI(LightningCLI):
             kwargs.update(logger=False, enable_checkpointing=False)
         self.trainer_defaults["callbacks"] = callbacks
         plugins = config.plugins or []
-        given = plugins if isinstance(plugins, list) else [plugins]
-        trainer = super().instantiate_trainer(
-            enable_model_summary=False, plugins=[*given, WholeCheckpointIO()], **kwargs
-        )
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), WholeCheckpointIO()]
+        with wrong_trainer_options(given):
+            trainer = super().instantiate_trainer(enable_model_summary=False, plugins=plugins, **kwargs)
+        if "bf16" in str(config.precision) and trainer.strategy.root_device.type == "cpu" and not has_bf16():
+            print("note: --trainer.precision bf16 is many times slower here, on a CPU without bf16", file=sys.stderr)
         if trainer.world_size > 1:
             raise ArgumentError("trainer.devices", f"must be 1, got {trainer.world_size}")
         return trainer
@@ -370,12 +384,12 @@ class WaveNetCLI(LightningCLI):
     def after_fit(self) -> None:
         if self.run_folder is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing
             return
-        watched = any(isinstance(logger, TensorBoardLogger) for logger in self.trainer.loggers)
+        watched = [logger.save_dir for logger in self.trainer.loggers if isinstance(logger, TensorBoardLogger)]
         metrics = finish_run(
             self.model,
             self.datamodule,
             run=self.run_folder,
-            watch_dir=Path(self.trainer.default_root_dir) if watched else None,
+            watch_dir=Path(watched[0]) if watched else None,
             steps=self.trainer.global_step,
             seconds=self.timer.time_elapsed("train"),
             seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
@@ -407,6 +421,7 @@ def run(args: list[str]) -> WaveNetCLI:
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # devices, seeds and tips are announced below this level
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # which is how they report
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", message=message)
     threading.excepthook = keep_quiet

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
@@ -16,8 +17,18 @@ class RunCheckpoint(ModelCheckpoint):
     """A checkpoint of a run, under one name. In a run that goes on in its folder the best stays the best of all.
 
     Only the best score is taken from what a checkpoint says of the run before: Lightning would also take paths from
-    it, and delete what they name.
+    it, and delete what they name. What goes wrong before the training has begun again leaves the file of before.
     """
+
+    begun = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.begun, self._last_global_step_saved = True, -1  # an interruption of the first step is one, too
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self.begun:
+            super().on_exception(trainer, pl_module, exception)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         path, score = Path(self.dirpath or ".") / f"{self.filename}.ckpt", state_dict.get("best_model_score")
