@@ -12,8 +12,8 @@ five epochs; the search draws settings around the default's and trains as often 
 import json
 import random
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from math import exp, log
 from pathlib import Path
@@ -76,9 +76,17 @@ def lists(path: str | None) -> dict[str, list[str]]:
     return {"names": names, "world": read_corpus(BUNDLED).words, **made}
 
 
+@contextmanager
+def quiet_folder() -> Iterator[str]:
+    """A temporary folder for a run that says nothing; TensorBoard's writer may still be at work when it goes."""
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield folder.name
+
+
 def fit(words: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
     """What a run of the command line records of these words."""
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+    with quiet_folder() as folder:
         path = Path(folder) / "words.txt"
         path.write_text("\n".join(words) + "\n", encoding="utf-8")
         options = [f"--{name}={value}" for name, value in settings.items()]

@@ -12,7 +12,7 @@ from wavenet.network.config import NetworkConfig
 from wavenet.runs import RunFolder
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
-from wavenet.training.report import collect_metrics, print_report, sort_samples, write_metrics
+from wavenet.training.report import Training, collect_metrics, print_report, sort_samples, write_metrics
 
 
 def test_samples_are_sorted_by_where_they_stand() -> None:
@@ -29,7 +29,7 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     data = WordsDataModule(str(words_file))
     torch.manual_seed(0)
     model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
-    metrics = collect_metrics(model, data, path, steps=99, seconds=1.0, seed=1)
+    metrics = collect_metrics(model, data, path, Training(steps=99, seconds=1.0, seed=1, threads=1))
     recorded = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["step"] == 12
     assert metrics["last"]["step"] == metrics["steps"] == 99

@@ -32,6 +32,9 @@ COMMANDS = {
     "score": Command("score", "say how probable words are"),
 }
 
+SPIN_COUNT = "10000"
+"""How often a thread of OpenMP looks whether it may go on before it sleeps."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -169,6 +172,15 @@ def one_line_errors() -> Iterator[None]:
         fail(f"{type(error).__name__}: {error} (WAVENET_TRACEBACK=1 in the environment shows where)", 1)
 
 
+def calm_threads() -> None:
+    """Keeps OpenMP's threads from spinning for long where another program needs the core.
+
+    The environment that the user has set comes first, and torch, once it is imported, has read it.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+
+
 def main() -> None:
     """Runs the command line."""
     with interruptible(), one_line_errors():
@@ -180,6 +192,7 @@ def main() -> None:
         elif name == "--version":
             print(f"wavenet {wavenet.__version__}")
         elif name in COMMANDS:
+            calm_threads()
             import_module(f"wavenet.commands.{COMMANDS[name].module}").main(name, rest)
         else:
             hint = did_you_mean(name, COMMANDS)

@@ -34,6 +34,7 @@ def parse(name: str, add_arguments: Callable[[Parser], None], example: str, argu
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--ckpt_path", metavar="PATH", help="a checkpoint, or a folder with runs, of which the newest")
     which.add_argument("--experiment", metavar="NAME", help="the newest run of runs/NAME; by default of all runs")
+    parser.add_argument("--threads", type=int, help="threads to run on; by default as many as pay")
     parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
     parser.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
     return parser.parse_args(arguments)
@@ -61,8 +62,11 @@ def model_of(options: Namespace) -> TrainedModel:
     if found != given:
         sys.stderr.write(f"using {found}\n")
     from wavenet.inference.checkpoint import load
+    from wavenet.network.threads import set_threads
 
-    return load(found)
+    model = load(found)
+    set_threads(model.network, options.threads)
+    return model
 
 
 def experiment_folder(name: str) -> Path:

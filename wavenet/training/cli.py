@@ -30,6 +30,7 @@ from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import position_wise, receptive_field
+from wavenet.network.threads import set_threads
 from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped
 from wavenet.training.callbacks import MONITORS
 from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
@@ -45,7 +46,7 @@ from wavenet.training.fine_tuning import take_weights
 from wavenet.training.module import LanguageModel
 from wavenet.training.optimization import OptimizationConfig
 from wavenet.training.recipe import chosen_for, describe
-from wavenet.training.report import finish_run
+from wavenet.training.report import Training, finish_run
 
 DEFAULT_CONFIG = shipped("configs") / "default.yaml"
 NOT_GIVEN = -1  # a block size that nobody gives
@@ -195,6 +196,9 @@ class WaveNetCLI(LightningCLI):
             help="Name of the run's folder: <default_root_dir>/<experiment>/version_N.",
         )
         parser.add_argument("--quiet", action="store_true", help="Show the final lines only.")
+        parser.add_argument(
+            "--threads", type=int | None, default=None, help="Threads to run on; by default as many as pay."
+        )
         for name, callback in MONITORS.items():
             parser.add_class_arguments(callback, name)
         parser.link_arguments("model.network.block_size", "data.block_size")
@@ -283,6 +287,7 @@ class WaveNetCLI(LightningCLI):
             self.continued = run
 
     def after_instantiate_classes(self) -> None:
+        self.threads = set_threads(self.model.network, self._get(self.config, "threads"))
         if self.datamodule.batching == "words" and not position_wise(self.model.network):
             raise ArgumentError(
                 "data.batching", "must be windows for a norm that keeps statistics per position, got words"
@@ -390,11 +395,14 @@ class WaveNetCLI(LightningCLI):
             self.datamodule,
             run=self.run_folder,
             watch_dir=Path(watched[0]) if watched else None,
-            steps=self.trainer.global_step,
-            seconds=self.timer.time_elapsed("train"),
-            seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
-            baseline=self._get(self.config_init, "ngram").best,
-            init_from=self.config.fit.init_from,
+            training=Training(
+                steps=self.trainer.global_step,
+                seconds=self.timer.time_elapsed("train"),
+                seed=None if (seed := self._get(self.config, "seed_everything")) is False else seed,
+                threads=self.threads,
+                baseline=self._get(self.config_init, "ngram").best,
+                init_from=self.config.fit.init_from,
+            ),
         )
         if self._get(self.config_init, "record").enabled:
             log_results(self.trainer, self.model, self.datamodule, metrics)

@@ -1,8 +1,9 @@
 """What a run leaves and says at its end: ``metrics.json``, the losses, a table of samples, and what to type next."""
 
 import json
+import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
@@ -15,7 +16,7 @@ import wavenet
 from wavenet.corpus.ngram import Baseline
 from wavenet.corpus.splitting import Split, novelty
 from wavenet.inference.checkpoint import read_checkpoint, renamed
-from wavenet.inference.sampling import sample
+from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
 from wavenet.training.data import WordsDataModule
@@ -23,6 +24,7 @@ from wavenet.training.loss import check_finite, mean_loss, standard_error
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # how OpenMP's threads wait, in the environment
 UNCERTAIN = 0.05  # nats of standard error from which on a loss says little
 
 
@@ -46,21 +48,37 @@ def standard_errors(model: LanguageModel, data: WordsDataModule) -> dict[str, fl
     return errors
 
 
+@dataclass(frozen=True)
+class Training:
+    """How a training went.
+
+    Args:
+        steps: How many steps it took.
+        seconds: How long it took, validation included.
+        seed: Its seed, also used to draw the samples.
+        threads: How many threads it ran on.
+        baseline: The n-gram to compare with, if it was counted.
+        init_from: The checkpoint whose weights it began with, if it did not begin with fresh ones.
+    """
+
+    steps: int
+    seconds: float
+    seed: int | None
+    threads: int
+    baseline: Baseline | None = None
+    init_from: str | None = None
+
+
 def collect_metrics(
-    model: LanguageModel,
-    data: WordsDataModule,
-    checkpoint_path: Path | None,
-    steps: int,
-    seconds: float,
-    seed: int | None,
-    baseline: Baseline | None = None,
-    init_from: str | None = None,
+    model: LanguageModel, data: WordsDataModule, checkpoint_path: Path | None, training: Training
 ) -> dict[str, Any]:
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
     ``<split>/loss`` are those of the best checkpoint, which every later command uses, and ``<split>/standard_error``
     say how exact they are; ``last`` holds the losses of the weights after the last step, ``ngram`` those of the n-gram.
     """
+    steps, baseline = training.steps, training.baseline
+    waiting = {name: os.environ[name] for name in WAITING if name in os.environ}
     last = measure(model, data, steps)
     best, best_step = last, steps
     if checkpoint_path is not None:
@@ -77,9 +95,10 @@ def collect_metrics(
         "ngram": baseline and {"order": baseline.order, **{f"{name}/loss": x for name, x in baseline.losses.items()}},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": steps,
-        "seconds": round(seconds, 2),
-        "seed": seed,
-        "init_from": init_from,
+        "seconds": round(training.seconds, 2),
+        "seed": training.seed,
+        "threads": {"number": training.threads, "waiting": waiting},
+        "init_from": training.init_from,
         "corpus": asdict(data.trained_on),
         "versions": {
             "wavenet": wavenet.__version__,
@@ -167,15 +186,7 @@ def print_report(
 
 
 def finish_run(
-    model: LanguageModel,
-    data: WordsDataModule,
-    run: RunFolder,
-    watch_dir: Path | None,
-    steps: int,
-    seconds: float,
-    seed: int | None,
-    baseline: Baseline | None,
-    init_from: str | None = None,
+    model: LanguageModel, data: WordsDataModule, run: RunFolder, watch_dir: Path | None, training: Training
 ) -> dict[str, Any]:
     """Measures, records and shows a finished run.
 
@@ -184,18 +195,15 @@ def finish_run(
         data: What it was trained on.
         run: Where the run's files are.
         watch_dir: What to show to TensorBoard, if the run has written for it.
-        steps: How many steps the training took.
-        seconds: How long it took, validation included.
-        seed: The seed of the training, also used to draw the samples.
-        baseline: The n-gram to compare with, if it was counted.
-        init_from: The checkpoint whose weights the training began with, if it did not begin with fresh ones.
+        training: How the training went.
 
     Returns:
         What ``metrics.json`` holds.
     """
-    metrics = collect_metrics(model, data, run.best_checkpoint, steps, seconds, seed, baseline, init_from)
+    metrics = collect_metrics(model, data, run.best_checkpoint, training)
     write_metrics(metrics, run.metrics)
-    words = sample(model.network, model.vocabulary, NUM_SAMPLES, seed=seed, max_draws=100 * NUM_SAMPLES)
+    trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
+    words = trained.sample(NUM_SAMPLES, seed=training.seed, max_draws=100 * NUM_SAMPLES)
     print_report(
         metrics,
         sort_samples(words, data.split),

@@ -9,7 +9,8 @@ from lightning.pytorch.callbacks import Callback
 
 from wavenet.corpus.splitting import novelty
 from wavenet.errors import ArgumentError, check_at_least
-from wavenet.inference.sampling import Sampler, Words
+from wavenet.inference.model import TrainedModel
+from wavenet.inference.sampling import Words
 from wavenet.training.callbacks.progress import StepProgress
 from wavenet.training.callbacks.tensorboard import escaped, writers
 from wavenet.training.data import WordsDataModule
@@ -47,10 +48,10 @@ class WordSamples(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        model = cast(LanguageModel, pl_module)
-        sampler = Sampler(model.network, model.vocabulary, max_draws=self.num_draws)
+        model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
         drawn = Words([], [])
-        for batch in sampler.draw(self.num_draws, seed=0):
+        for batch in trained.draw(self.num_draws, seed=0, max_draws=self.num_draws):
             drawn = Words(drawn.words + batch.words, drawn.log_probs + batch.log_probs)
         kinds = [self._kind(word) for word in drawn.words]
         step = trainer.global_step

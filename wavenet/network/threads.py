@@ -1,0 +1,41 @@
+"""How many threads a network runs on, chosen from its size: the same machine always chooses alike."""
+
+import os
+
+import torch
+from torch import nn
+
+from wavenet.errors import check_at_least
+
+LARGE = 150_000
+"""Parameters from which on a second thread pays (``benchmarks/busy.py``)."""
+
+MOST = 4
+"""Threads beyond which layers of these widths have nothing left to divide."""
+
+CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def set_threads(network: nn.Module, threads: int | None = None) -> int:
+    """Sets torch's number of threads for a network and returns it.
+
+    OpenMP's threads spin while they wait for each other, so that two become many times slower than one where another
+    program needs a core. A small network hardly gains by the second one: it runs on one thread. The user's own choice
+    is left alone.
+
+    Args:
+        network: The network.
+        threads: The user's choice; without one the environment's counts (``OMP_NUM_THREADS``), if it has any.
+
+    Raises:
+        ArgumentError: ``threads`` is below 1.
+    """
+    if threads is not None:
+        check_at_least(1, threads=threads)
+    elif any(name in os.environ for name in CHOSEN_BY_USER):
+        return torch.get_num_threads()
+    else:
+        size = sum(parameter.numel() for parameter in network.parameters())
+        threads = 1 if size < LARGE else min(MOST, torch.get_num_threads())
+    torch.set_num_threads(threads)
+    return threads
