@@ -2,10 +2,12 @@
 
     python benchmarks/list_sizes.py
     python benchmarks/list_sizes.py --lists phrases --sizes 200 1000 --trials 30
+    python benchmarks/list_sizes.py --lists names --sizes 50 200 1000 --init_from runs/default/version_0
 
 Each list is drawn at random from a larger one, several times where it is small, and the validation losses are pooled,
 weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt and
 five epochs; the search draws settings around the default's and trains as often as ``--trials`` says on each draw.
+With ``--init_from`` the default is trained once more, from the weights of another run.
 ``--path`` is the list that names, phrases and syllables are made of. Seconds are those of one default training.
 """
 
@@ -119,7 +121,7 @@ def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:
     }
 
 
-def measured(words: Sequence[str], size: int, name: str, trials: int) -> list[str]:
+def measured(words: Sequence[str], size: int, name: str, trials: int, init_from: str | None) -> list[str]:
     """A row of the table."""
     draws = max(1, min(8, POOLED // size)) if size < len(words) else 1
     samples = [random.Random(f"{name}/{size}/{draw}").sample(words, size) for draw in range(draws)]
@@ -133,8 +135,12 @@ def measured(words: Sequence[str], size: int, name: str, trials: int) -> list[st
         settings = drawn_settings(samples[0], rng) | UNWATCHED
         found.append(pooled([fit(sample, settings) for sample in samples], lambda run: run["val/loss"]))
     searched = f"{min(found):.3f}" if trials else ""
+    tuned = ""
+    if init_from is not None:
+        runs = [fit(sample, UNWATCHED | {"init_from": init_from}) for sample in samples]
+        tuned = f"{pooled(runs, lambda run: run['val/loss']):.3f}"
     columns = [name, f"{size:,}", str(draws), f"{ngram:.3f}", f"{pooled(fixed, lambda run: run['val/loss']):.3f}"]
-    return [*columns, f"{loss:.3f}", f"{ngram - loss:+.3f}", searched, f"{default[0]['seconds']:.1f}"]
+    return [*columns, f"{loss:.3f}", f"{ngram - loss:+.3f}", searched, tuned, f"{default[0]['seconds']:.1f}"]
 
 
 def main() -> None:
@@ -143,6 +149,7 @@ def main() -> None:
     given.add_argument("--lists", nargs="+", choices=("names", "world", "phrases", "syllables"))
     given.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     given.add_argument("--trials", type=int, default=0)
+    given.add_argument("--init_from", help="a checkpoint, or the folder of a run")
     options = given.parse_args()
     rows = []
     for name, words in lists(options.path).items():
@@ -150,10 +157,10 @@ def main() -> None:
             continue
         whole = [len(words)] if options.sizes is SIZES and name in ("names", "world") else []
         for size in [*(size for size in options.sizes if size < len(words)), *whole]:
-            rows.append(measured(words, size, name, options.trials))
+            rows.append(measured(words, size, name, options.trials, options.init_from))
             print(*rows[-1], flush=True)
-    columns = ["list", "words", "draws", "n-gram", "fixed", "default", "below the n-gram", "best of search", "seconds"]
-    show("Validation losses, nats per character", columns, rows)
+    losses = ["n-gram", "fixed", "default", "below the n-gram", "best of search", "fine-tuned"]
+    show("Validation losses, nats per character", ["list", "words", "draws", *losses, "seconds"], rows)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, run_cli
+from wavenet.corpus.ngram import best_ngram
 from wavenet.network.config import NetworkConfig
 from wavenet.training.data import WordsDataModule
 from wavenet.training.optimization import OptimizationConfig
-from wavenet.training.recipe import NAMES_TOKENS, NAMES_WORDS, recipe_for
+from wavenet.training.recipe import NAMES_TOKENS, NAMES_WORDS, chosen_for, recipe_for
 
 SMALL = ["--trainer.limit_train_batches=2", "--samples.enabled=false", "--record.enabled=false"]
 
@@ -103,3 +104,40 @@ def test_the_lectures_configs_leave_nothing_to_choose(
     options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=2"]
     assert run_cli("fit", "--config", path, *options) == 0
     assert "chosen for" not in capsys.readouterr().out
+
+
+def test_fine_tuning_has_a_lower_learning_rate() -> None:
+    words = ["emma", "ava"] * 100
+    fresh, tuned = (chosen_for(words, given) for given in ({}, {"init_from": "best.ckpt"}))
+    assert tuned.pop("model.optimization.learning_rate") == pytest.approx(
+        0.3 * fresh.pop("model.optimization.learning_rate"), abs=1e-5
+    )
+    assert tuned == fresh
+
+
+def test_long_words_and_rich_alphabets_have_recipes_of_their_own() -> None:
+    names = recipe_for(like_names(4_000, 28_500))
+    assert recipe_for(["".join(chr(0x4E00 + 37 * i % 3_000 + j) for j in range(6)) for i in range(4_000)]).max_steps < (
+        names.max_steps
+    )
+    assert recipe_for(like_names(4_000, 172_000)).hidden_dim > 128
+    assert recipe_for(["ab", "abc", "a"] * 50).block_size == 4
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_ngram_stands_beside_the_losses(
+    enabled: bool, words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, *SMALL, "--trainer.max_steps=4"]
+    assert run_cli("fit", *options, f"--ngram.enabled={enabled}") == 0
+    metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
+    data = WordsDataModule(str(words_file))
+    best = best_ngram(data.split, len(data.vocabulary))
+    expected = {"order": best.order, "val/loss": best.losses["val"], "test/loss": best.losses["test"]}
+    assert metrics["ngram"] == (expected if enabled else None)
+    said = capsys.readouterr().out
+    assert (f"{best.order}-gram, to compare" in said) == enabled
+    assert ("predicts the validation words better than the network" in said) == enabled  # after four steps
+    assert "note: validation has 6 words, which tell the loss to ± 0." in said
+    assert metrics["val/standard_error"] > 0
+    assert metrics["threads"]["number"] >= 1

@@ -32,8 +32,8 @@ COMMANDS = {
     "score": Command("score", "say how probable words are"),
 }
 
-SPIN_COUNT = "10000"
-"""How often a thread of OpenMP looks whether it may go on before it sleeps."""
+SPIN_COUNT = "3000"
+"""How often a thread of OpenMP looks whether it may go on before it sleeps (``benchmarks/busy.py``)."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

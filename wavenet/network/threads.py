@@ -7,8 +7,8 @@ from torch import nn
 
 from wavenet.errors import check_at_least
 
-LARGE = 150_000
-"""Parameters from which on a second thread pays (``benchmarks/busy.py``)."""
+LARGE = 70_000
+"""Numbers in a network's largest matrix from which on more than one thread pays (``benchmarks/busy.py``)."""
 
 MOST = 4
 """Threads beyond which layers of these widths have nothing left to divide."""
@@ -35,7 +35,7 @@ def set_threads(network: nn.Module, threads: int | None = None) -> int:
     elif any(name in os.environ for name in CHOSEN_BY_USER):
         return torch.get_num_threads()
     else:
-        size = sum(parameter.numel() for parameter in network.parameters())
-        threads = 1 if size < LARGE else min(MOST, torch.get_num_threads())
+        largest = max((parameter.numel() for parameter in network.parameters()), default=0)
+        threads = 1 if largest < LARGE else min(MOST, torch.get_num_threads())
     torch.set_num_threads(threads)
     return threads

@@ -118,10 +118,15 @@ def character_perplexity(words: Sequence[str]) -> float:
     return exp(-sum(count / total * log(count / total) for count in counts.values()))
 
 
+FINE_TUNING = 0.3
+"""Of the learning rate, for a network that begins with another's weights."""
+
+
 def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """What the command line chooses for the words of a training split: values of options that are not ``given``.
 
-    Whoever gives a number of steps or epochs decides how long training takes, and is validated after each epoch.
+    Whoever gives a number of steps or epochs decides how long training takes, and is validated after each epoch. A
+    network that begins with another's weights has a lower learning rate.
 
     Examples:
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
@@ -130,9 +135,10 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         'model.network.hidden_dim', 'model.network.block_size', 'trainer.log_every_n_steps']
     """
     recipe = recipe_for(words, given.get("data.batching") == "windows", given.get("data.batch_size"))
+    share = 1.0 if given.get("init_from") is None else FINE_TUNING
     settings: dict[str, Any] = {
         "data.batch_size": recipe.batch_size,
-        "model.optimization.learning_rate": recipe.learning_rate,
+        "model.optimization.learning_rate": round(recipe.learning_rate * share, 5),
         "model.optimization.weight_decay": recipe.weight_decay,
         "model.network.dropout": recipe.dropout,
         "model.network.hidden_dim": recipe.hidden_dim,

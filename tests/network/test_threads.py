@@ -1,0 +1,60 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from wavenet.errors import ArgumentError
+from wavenet.network import threads
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
+from wavenet.network.threads import set_threads
+
+
+@pytest.fixture(autouse=True)
+def own_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine of eight cores whose user has chosen nothing."""
+    before = torch.get_num_threads()
+    for name in threads.CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+    torch.set_num_threads(8)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_small_network_runs_on_one_thread_and_a_large_one_on_some() -> None:
+    assert set_threads(build(NetworkConfig(), 27)) == torch.get_num_threads() == 1
+    torch.set_num_threads(8)
+    assert set_threads(build(NetworkConfig(hidden_dim=384), 27)) == torch.get_num_threads() == threads.MOST
+
+
+def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(NetworkConfig(), 27)
+    assert set_threads(network, 3) == torch.get_num_threads() == 3
+    torch.set_num_threads(8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert set_threads(network) == torch.get_num_threads() == 8
+    assert set_threads(network, 2) == 2
+    with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
+        set_threads(network, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_that_wait_do_not_spin_for_long(given: dict[str, str], expected: str) -> None:
+    code = "import os; from wavenet.commands.main import calm_threads; calm_threads(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True)
+    assert done.stdout.strip() == expected
+
+
+def test_what_torch_has_read_already_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wavenet.commands.main import calm_threads
+
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    calm_threads()
+    assert "GOMP_SPINCOUNT" not in os.environ
