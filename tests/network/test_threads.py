@@ -46,7 +46,7 @@ def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     ("given", "expected"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_threads_that_wait_do_not_spin_for_long(given: dict[str, str], expected: str) -> None:
-    code = "import os; from wavenet.commands.main import calm_threads; calm_threads(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = "import os; from wavenet.commands import main; main.calm_threads(); print(os.environ.get('GOMP_SPINCOUNT'))"
     clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True)
     assert done.stdout.strip() == expected
