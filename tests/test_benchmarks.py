@@ -39,6 +39,8 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("overhead", {}),
         ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}),
         ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}),
+        ("busy", {"TRAINED": {"tiny": ["--trainer.max_steps=2", "--model.network.hidden_dim=8"]}}),
+        ("list_sizes", {"SIZES": (30,), "POOLED": 30, "FIXED": {"trainer.max_steps": 2}}),
     ],
 )
 def test_every_script_runs(

@@ -33,6 +33,7 @@ def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None
         "split_seed": 42,
         "deduplicate": False,
         "batching": "words",
+        "batch_size": 8,
         "words": {"train": 48, "val": 6, "test": 6},
         "examples": {"train": 349, "val": 46, "test": 45},
         "also_in_train": {"val": 0, "test": 0},

@@ -38,8 +38,8 @@ class TrainedOn:
     """What identifies the words that a network was trained on, as plain data: in checkpoints and ``metrics.json``.
 
     ``words`` and ``examples`` are counted for each split, ``also_in_train`` are the words of validation and test that
-    stand in train too, ``note`` says why the corpus is not the one that was asked for, if it is not, and
-    ``longest_word`` is the length of the longest word of train, which older checkpoints do not say.
+    stand in train too, and ``note`` says why the corpus is not the one that was asked for, if it is not. Older
+    checkpoints do not say the length of the ``longest_word`` of train, nor the ``batch_size``.
     """
 
     path: str
@@ -48,13 +48,16 @@ class TrainedOn:
     split_seed: int
     deduplicate: bool
     batching: str
+    batch_size: int | None
     words: dict[str, int]
     examples: dict[str, int]
     also_in_train: dict[str, int]
     longest_word: int | None
 
     @classmethod
-    def describe(cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str) -> "TrainedOn":
+    def describe(
+        cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str, batch_size: int
+    ) -> "TrainedOn":
         """What there is to say of a corpus and its split."""
         parts = {name: part.words for name, part in split._asdict().items()}
         return cls(
@@ -64,6 +67,7 @@ class TrainedOn:
             split_seed=split_seed,
             deduplicate=deduplicate,
             batching=batching,
+            batch_size=batch_size,
             words={name: len(words) for name, words in parts.items()},
             examples={name: sum(map(len, words)) + len(words) for name, words in parts.items()},
             also_in_train=leaks(split),
@@ -77,7 +81,7 @@ class TrainedOn:
         Raises:
             KeyError, TypeError: Something is missing or of another type.
         """
-        plain = {"longest_word": None, **plain}
+        plain = {"longest_word": None, "batch_size": None, **plain}
         values = {field.name: plain[field.name] for field in fields(cls)}
         for name, kind in get_type_hints(cls).items():
             if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):

@@ -102,8 +102,10 @@ class WordsDataModule(L.LightningDataModule):
 
     @cached_property
     def trained_on(self) -> TrainedOn:
-        """What identifies the data of a run: file, SHA-256, words and examples of each split, words in two splits."""
-        return TrainedOn.describe(self.corpus, self.split, self.split_seed, self.deduplicate, self.batching)
+        """What identifies the data of a run: file, SHA-256, splits and batches."""
+        return TrainedOn.describe(
+            self.corpus, self.split, self.split_seed, self.deduplicate, self.batching, self.batch_size
+        )
 
     def setup(self, stage: str) -> None:
         """Builds the datasets of a stage; a character outside the alphabet is found here, before anything runs."""
