@@ -84,7 +84,7 @@ def test_of_equally_likely_characters_the_lower_token_ids_are_kept() -> None:
             for shaping in (Shaping(top_k=kept), Shaping(top_p=kept / size)):
                 torch.testing.assert_close(shaping.log_probs(alike).exp(), expected)
     probs = torch.tensor([[0.2, 0.3, 0.1, 0.3, 0.1]], dtype=torch.float64)
-    for shaping, kept in (
+    for shaping, tokens in (
         (Shaping(top_k=1), [1]),
         (Shaping(top_k=4), [0, 1, 2, 3]),
         (Shaping(top_p=0.3), [1]),
@@ -92,4 +92,4 @@ def test_of_equally_likely_characters_the_lower_token_ids_are_kept() -> None:
         (Shaping(top_p=0.9), [0, 1, 2, 3]),
         (Shaping(top_p=1e-9), [1]),
     ):
-        assert shaping.log_probs(probs.log()).exp()[0].nonzero().flatten().tolist() == kept
+        assert shaping.log_probs(probs.log()).exp()[0].nonzero().flatten().tolist() == tokens
