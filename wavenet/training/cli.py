@@ -165,7 +165,8 @@ class WaveNetCLI(LightningCLI):
             name, _, value = arg.partition("=")
             for key in keys_of(Path(value)) if name == "--config" else ():
                 if unknown(f"--{key}"):
-                    return f" in {value}{did_you_mean(key, [option.removeprefix('--') for option in known])}"
+                    near = did_you_mean(key, [option.removeprefix("--") for option in known])
+                    return f"; {value} has an unknown {key}{near}"
             if unknown(name.rstrip("+")):
                 return did_you_mean(name.rstrip("+"), known)
         return ""
