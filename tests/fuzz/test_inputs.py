@@ -24,6 +24,7 @@ from wavenet.errors import ArgumentError
 from wavenet.inference import checkpoint, model
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.patterns import Wanted
+from wavenet.inference.search import top as top_words
 from wavenet.training.cli import WaveNetCLI
 
 SHARES = [pytest.param(200, id="some"), pytest.param(10_000, id="all", marks=pytest.mark.campaign)]
@@ -182,7 +183,7 @@ class ParserOnly(WaveNetCLI):
         raise ParsedError
 
 
-def parser_only() -> WaveNetCLI:
+def parser_only() -> ParserOnly:
     cli = ParserOnly.__new__(ParserOnly)
     with pytest.raises(ParsedError):
         cli.__init__(["fit"])
@@ -295,7 +296,7 @@ def small_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(options, "newest_checkpoint", lambda *_: Path("runs/best.ckpt"))
     monkeypatch.setattr(options, "find_checkpoint", lambda path: path)
     monkeypatch.setattr("torch.set_num_threads", lambda number: None)
-    search = model.top
+    search = top_words
     monkeypatch.setattr(
         model,
         "top",

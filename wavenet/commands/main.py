@@ -31,6 +31,7 @@ COMMANDS = {
     "sample": Command("sample", "draw words from a trained model"),
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
+    "doctor": Command("doctor", "say what is installed here, and whether it works"),
 }
 
 SPIN_COUNT = "3000"
