@@ -20,6 +20,14 @@ def test_words_are_read_as_people_write_them(tmp_path: Path) -> None:
     assert read_corpus(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_a_byte_order_mark_is_dropped_where_files_were_joined(tmp_path: Path) -> None:
+    assert read_corpus(write(tmp_path / "words.txt", "\ufeffava\n\ufeffemma\r\ufeff\nmia\n")).words == [
+        "ava",
+        "emma",
+        "mia",
+    ]
+
+
 def test_other_fields_are_labels(tmp_path: Path) -> None:
     found = read_corpus(write(tmp_path / "words.tsv", "Emma\tEnglish\tf\nOtto \t German\nAva\n"))
     assert found.words == ["Emma", "Otto", "Ava"]

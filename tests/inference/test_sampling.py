@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from tests.enumeration import MAX_LENGTH, VOCABULARY, all_words, normalised, small_network, word_probability
+from tests.enumeration import (
+    MAX_LENGTH,
+    VOCABULARY,
+    all_words,
+    normalised,
+    small_network,
+    step_probabilities,
+    word_probability,
+)
 from tests.networks import batch_norm_bug, lecture
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference import sampling
@@ -119,6 +127,53 @@ def test_unique_words_do_not_run_out_where_probabilities_underflow(temperature: 
     words = [word for batch in sampler.draw(9, seed=0) for word in batch.words]
     assert sorted(words) == ["aa", "ab", "ba", "bb"]
     assert sampler.exhausted
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 0.05}])
+@pytest.mark.parametrize("wanted", [{"prefix": "ab"}, {"pattern": "ab*"}, {"prefix": "b"}, {"pattern": "bbb*"}])
+def test_what_all_words_begin_with_is_a_prompt(options: dict[str, Any], wanted: dict[str, str]) -> None:
+    """It comes however unlikely its characters are; what follows is the likeliest at each step."""
+    network = small_network()
+    network[-1].bias.data += torch.tensor([0.0, 0.5, -1.0])
+    network[-1].bias.data[0] += 0.5
+    prompt = "".join(wanted.values()).strip("*")
+    assert step_probabilities(network, prompt[: prompt.index("b")], top_k=1)[VOCABULARY.encode("b")[0]] == 0
+    word = prompt
+    while len(word) < 9 and (token := max(range(3), key=step_probabilities(network, word).__getitem__)):
+        word += VOCABULARY.decode([token])
+    assert len(word) < 9
+    assert sample(network, VOCABULARY, 5, seed=0, max_length=8, **wanted, **options) == [word] * 5
+
+
+@pytest.mark.parametrize("num_words", [20, 1_000_000])
+def test_unique_words_are_all_found_however_many_are_asked_for(num_words: int) -> None:
+    torch.manual_seed(0)
+    letters = Vocabulary("abcdefghijklmnopqrst")
+    sampler = Sampler(lecture(21), letters, unique=True, pattern="??", max_length=2)
+    words = [word for batch in sampler.draw(num_words, seed=0) for word in batch.words]
+    assert len(set(words)) == len(words) == min(num_words, 400)
+    if num_words > 400:
+        assert sampler.exhausted
+        assert sampler.num_draws < 200_000
+
+
+def test_a_search_ends_later_the_more_words_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "FEWEST_DRAWS", 300)
+    monkeypatch.setattr(sampling, "DRAWS_PER_WORD", 2)
+    network = small_network()
+    network[-1].bias.data[0] = -1e9  # no word ends
+    for num_words, limit, max_draws in ((10, 300, None), (1_000, 2_000, None), (1_000, 70, 70)):
+        sampler = Sampler(network, VOCABULARY, max_draws=max_draws, max_length=40)
+        assert not any(batch.words for batch in sampler.draw(num_words, seed=0))
+        assert sampler.num_draws == sampler.limit == limit
+
+
+def test_independent_draws_are_not_changed_by_each_other() -> None:
+    sampler = Sampler(small_network(), VOCABULARY, unique=True, max_length=2, batch_size=500)
+    words = [word for batch in sampler.independent_draws(30_000, seed=0) for word in batch.words]
+    expected = {word: word_probability(sampler.network, word) for word in all_words(2)}
+    expected |= {"": 1 - sum(expected.values())}  # the draws that gave none
+    assert_frequencies(Counter([*words, *[""] * (30_000 - len(words))]), expected)
 
 
 def test_a_search_for_what_hardly_ever_comes_ends() -> None:

@@ -1,5 +1,6 @@
 import json
 import sys
+from collections.abc import Callable
 from math import exp, log, log2, sqrt
 
 import pytest
@@ -10,7 +11,7 @@ from tests.enumeration import all_words, small_network, step_probabilities, word
 from tests.networks import lecture
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference import scoring
-from wavenet.inference.scoring import Ranks, explain, score, word_log_probs
+from wavenet.inference.scoring import RISK, Ranks, explain, score, word_log_probs
 from wavenet.network.packing import Windows
 from wavenet.network.sliding import eval_mode
 from wavenet.training.datasets import WindowDataset
@@ -72,29 +73,68 @@ def test_explained_probabilities_are_the_models() -> None:
         assert [p for _, p in character.alternatives] == pytest.approx([p for _, p in expected], abs=1e-6)
 
 
-def test_ranks_are_unbiased_where_all_words_can_be_counted() -> None:
+NUM_SEEDS = 200
+LETTERS_ALONE = [0.4 / 26**length for length in range(1, 4) for _ in range(26**length)]  # many words tie
+
+
+def enumerated() -> list[float]:
+    """The probabilities of all words of up to eight characters of a small model."""
     network = small_network()
-    probability = {word: word_probability(network, word) for word in all_words(8)}
-    ordered = sorted(probability, key=lambda word: -probability[word])
+    return [word_probability(network, word) for word in all_words(8)]
+
+
+def many_rare_words() -> list[float]:
+    """Words three times as many as others and a sixth as probable, again and again: most are never drawn."""
     generator = torch.Generator().manual_seed(0)
-    left_out = 1 - sum(probability.values())  # longer words do not count
-    draws = torch.multinomial(torch.tensor([*probability.values(), left_out]), 20_000, True, generator=generator)
-    log_probs = [log(list(probability.values())[draw]) for draw in draws.tolist() if draw < len(probability)]
-    ranks = Ranks(log_probs, num_draws=20_000)
-    for place in (1, 2, 5, 20, 60):
-        rank, error = ranks.of([log(probability[ordered[place - 1]])])[0]
-        assert error is not None
-        assert abs(rank - place) < 4 * error + 1e-6
-    assert ranks.of([min(log_probs) - 50])[0].error is None
-    assert exp(max(log_probs)) == pytest.approx(probability[ordered[0]])
+    sizes = [3**level for level in range(10)]
+    probs = torch.cat([torch.full((size,), 0.5 ** (level + 1) / size) for level, size in enumerate(sizes)]).double()
+    return (probs * (0.8 + 0.2 * torch.rand(len(probs), generator=generator))).tolist()
 
 
-def test_ranks_of_words_that_are_hardly_possible_are_finite_and_right() -> None:
-    ranks = Ranks([-1.0, -400.0, -400.0, -800.0, -850.0], num_draws=10)
+@pytest.mark.parametrize("probabilities", [enumerated, many_rare_words, lambda: LETTERS_ALONE])
+@pytest.mark.parametrize("num_draws", [3, 100, 2_000])
+def test_intervals_of_ranks_hold_the_true_rank_as_often_as_they_claim(
+    probabilities: Callable[[], list[float]], num_draws: int
+) -> None:
+    probs = torch.tensor(probabilities(), dtype=torch.float64).sort(descending=True).values
+    log_probs = probs.log()
+    asked = sorted({min(len(probs) - 1, round(1.6**power)) for power in range(24)})
+    places = [1 + int((log_probs > log_probs[index] + 1e-4).sum()) for index in asked]
+    upto = torch.cat([probs.cumsum(0), torch.ones(1, dtype=torch.float64)])  # longer words do not count
+    hits, estimates = [0] * len(asked), [0.0] * len(asked)
+    for seed in range(NUM_SEEDS):
+        uniform = torch.rand(num_draws, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        drawn = torch.searchsorted(upto, uniform).unique()
+        ranks = Ranks(log_probs[drawn[drawn < len(probs)]].tolist(), num_draws).of(log_probs[asked].tolist())
+        for number, (rank, low, high) in enumerate(ranks):
+            hits[number] += low <= places[number] <= high
+            estimates[number] += rank / NUM_SEEDS
+            assert low <= rank <= high
+            assert low < high
+    fewest = 0.95 * NUM_SEEDS - 3 * sqrt(NUM_SEEDS * 0.95 * 0.05)
+    assert min(hits) >= fewest
+    for place, index, estimate in zip(places, asked, estimates, strict=True):
+        if num_draws * probs[index] > 0.05:  # below it, the mean itself needs more seeds
+            assert estimate == pytest.approx(place, rel=0.1)
+
+
+def test_intervals_of_ranks_are_narrow_where_words_are_drawn_often() -> None:
+    probs = torch.tensor(many_rare_words(), dtype=torch.float64).sort(descending=True).values
+    uniform = torch.rand(10_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = torch.searchsorted(probs.cumsum(0), uniform).unique()
+    ranks = Ranks(probs[drawn[drawn < len(probs)]].log().tolist(), 10_000)
+    for index, width in ((0, 2), (9, 2), (50, 12), (300, 150)):
+        _, low, high = ranks.of([log(probs[index])])[0]
+        assert high - low <= width
+
+
+def test_ranks_of_words_that_are_hardly_possible_are_finite() -> None:
+    largest = sys.float_info.max
+    ranks = Ranks([-1.0, -400.0, -800.0, -850.0], num_draws=10)
     first, second, third = ranks.of([0.0, -401.0, -900.0])
-    assert first == (1, 0)
-    assert second.rank == pytest.approx(2 * exp(400) / 10)
-    assert second.error == pytest.approx(exp(400) * sqrt((2 / 10 - (2 / 10) ** 2) / 10))
-    assert third == (sys.float_info.max, None)
-    assert ranks.of([-801.0])[0] == (sys.float_info.max, sys.float_info.max)
+    assert first == (1, 1, 2)
+    assert second.rank == pytest.approx(exp(400) / 10)
+    assert second.low == pytest.approx(second.rank * RISK)
+    assert second.rank < second.high < exp(401.01)
+    assert third[0] == third[2] == largest
     assert "nan" not in json.dumps(ranks.of([-1.0, -399.0, -400.0, -500.0, -1e6]), allow_nan=False)

@@ -55,6 +55,31 @@ def test_a_search_that_is_cut_short_says_which_words_are_certain(limit: int) -> 
     assert cut.words[: cut.num_certain] == full.words[: cut.num_certain]
 
 
+@pytest.mark.parametrize("memory", [2_000, 6_000])
+def test_what_does_not_fit_into_memory_is_dropped_and_said(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, options = small_network(3), {"min_length": 7, "max_length": 8}
+    full = top(network, VOCABULARY, 20, **options)
+    assert full.complete
+    assert not full.memory
+    monkeypatch.setattr(search, "MEMORY", memory)
+    largest = 0
+
+    def measured(queue: search.Waiting) -> tuple[search.Waiting, float]:
+        nonlocal largest
+        kept, dropped = thinned(queue)
+        assert all(item[2].log_probs.min() > dropped for item in kept)
+        largest = max(largest, sum(item[2].num_bytes for item in queue))
+        return kept, dropped
+
+    thinned = search.thinned
+    monkeypatch.setattr(search, "thinned", measured)
+    cut = top(network, VOCABULARY, 20, **options)
+    assert memory < largest < 4 * memory + 4_000  # one reading on may add a little
+    assert cut.memory == (not cut.complete) == (cut.num_certain < 20)
+    assert cut.words[: cut.num_certain] == full.words[: cut.num_certain]
+    assert len(cut.words) == 20  # the search goes on with the likelier half
+
+
 def test_searching_leaves_the_network_as_it_was() -> None:
     network = small_network().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

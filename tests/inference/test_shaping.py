@@ -74,3 +74,22 @@ def test_shaped_probabilities_add_up_to_one_and_keep_the_likeliest(t: float, k: 
     assert torch.equal(probs.argmax(-1), logits.argmax(-1))
     torch.testing.assert_close(Shaping().log_probs(logits), logits.log_softmax(-1))
     assert Shaping(temperature=1e-309).log_probs(logits).isfinite().any(-1).all()
+
+
+def test_of_equally_likely_characters_the_lower_token_ids_are_kept() -> None:
+    for size in (2, 10, 40, 300):  # sorting that is not stable keeps the order of a few
+        alike = torch.zeros(3, size, dtype=torch.float64)
+        for kept in range(1, size + 1):
+            expected = (torch.arange(size) < kept).double().expand(3, size) / kept
+            for shaping in (Shaping(top_k=kept), Shaping(top_p=kept / size)):
+                torch.testing.assert_close(shaping.log_probs(alike).exp(), expected)
+    probs = torch.tensor([[0.2, 0.3, 0.1, 0.3, 0.1]], dtype=torch.float64)
+    for shaping, tokens in (
+        (Shaping(top_k=1), [1]),
+        (Shaping(top_k=4), [0, 1, 2, 3]),
+        (Shaping(top_p=0.3), [1]),
+        (Shaping(top_p=0.31), [1, 3]),
+        (Shaping(top_p=0.9), [0, 1, 2, 3]),
+        (Shaping(top_p=1e-9), [1]),
+    ):
+        assert shaping.log_probs(probs.log()).exp()[0].nonzero().flatten().tolist() == tokens

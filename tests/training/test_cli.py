@@ -91,6 +91,24 @@ def test_wrong_options(cli_error: CliError, words_file: Path, tmp_path: Path, op
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("model: {network: {hiden_dim: 8}}", "model.network.hiden_dim; did you mean model.network.hidden_dim?"),
+        ("{model: {network: {hidden_dim: 8}}, modle: {x: 1}}", "modle.x; did you mean model?"),
+        ("{seed_everything: 1, trainer: {max_stepz: 8}}", "trainer.max_stepz; did you mean trainer.max_steps?"),
+        ("qqq: 1", "qqq"),
+    ],
+)
+def test_an_unknown_key_of_a_configuration_gets_a_hint(
+    cli_error: CliError, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content, encoding="utf-8")
+    error = cli_error("fit", "--trainer.max_steps=3", "--config", path, code=2)
+    assert error.endswith(f"; {path} has an unknown {message}\n")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_where_there_is_none(cli_error: CliError, words_file: Path) -> None:
     error = cli_error("fit", "--data.path", words_file, "--trainer.accelerator=gpu", code=2)

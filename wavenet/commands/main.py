@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn, cast
 
 import wavenet
+from wavenet.corpus.reading import CONTROL
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
 
 
@@ -30,10 +31,14 @@ COMMANDS = {
     "sample": Command("sample", "draw words from a trained model"),
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
+    "doctor": Command("doctor", "say what is installed here, and whether it works"),
 }
 
 SPIN_COUNT = "3000"
 """How often a thread of OpenMP looks whether it may go on before it sleeps (``benchmarks/busy.py``)."""
+
+LONGEST_ERROR = 2_000
+"""Characters of an error; the middle of longer ones is left out."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -143,7 +148,11 @@ def fail(message: object, code: int) -> NoReturn:
     """Ends with one line on stderr."""
     if isinstance(message, OSError) and message.filename is not None:
         message = f"{message.filename}: {message.strerror}"
-    sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
+    # what was typed or read could garble a terminal, or fill it
+    line = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", " ".join(str(message).split()))
+    if len(line) > LONGEST_ERROR:
+        line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
+    sys.stderr.write(f"error: {line}\n")
     sys.exit(code)
 
 

@@ -24,11 +24,13 @@ def add_arguments(parser: Parser) -> None:
     """The options of the command."""
     parser.add_argument("--num_words", "-n", type=int, default=20, help="how many words (default: 20)")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 for likelier, above 1 for odder words")
-    parser.add_argument("--top_k", type=int, help="only the k likeliest characters at each step")
-    parser.add_argument("--top_p", type=float, help="only the likeliest characters that add up to p at each step")
+    parser.add_argument("--top_k", type=int, help="only the k likeliest characters at each step after the prefix")
+    parser.add_argument("--top_p", type=float, help="only the likeliest ones that add up to p at each step after it")
     add_wanted(parser)
     parser.add_argument("--unique", action="store_true", help="no word twice: drawn without replacement")
-    parser.add_argument("--max_draws", type=int, default=1_000_000, help="draws after which a search ends")
+    parser.add_argument(
+        "--max_draws", type=int, help="draws after which a search ends (default: 1,000,000, or 100 for each word)"
+    )
     parser.add_argument(
         "--directed",
         action=BooleanOptionalAction,
@@ -80,5 +82,5 @@ def watched(sampler: Sampler, batches: Iterable[Words]) -> Iterator[Words]:
             slow = True
             sys.stderr.write(
                 f"{count:,} words in {sampler.num_draws:,} draws after {passed:.0f} s; the search goes on, up to "
-                f"{sampler.max_draws:,} draws (--max_draws)\n"
+                f"{sampler.limit:,} draws (--max_draws)\n"
             )

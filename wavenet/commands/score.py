@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from wavenet.inference.model import TrainedModel
     from wavenet.inference.scoring import Character, Ranks, Score
 
-COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_error"]
+COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_low", "rank_high"]
 CHARACTER_COLUMNS = ["word", "position", "character", "probability", "bits"]
 STDIN = "-"
 
@@ -85,7 +86,7 @@ def write_scores(
     explain: Callable[[str], list[Character]] | None = None,
     novelty: Callable[[str], str] | None = None,
 ) -> int:
-    """Writes scores as they come, with the rank of each word; see :func:`wavenet.commands.output.write`.
+    """Writes scores as they come, with an estimate of each word's rank; see :func:`wavenet.commands.output.write`.
 
     With ``explain``, ``csv`` has a row for each character; with ``novelty``, it is said where each word stands.
     """
@@ -114,7 +115,8 @@ def row_of(
     (rank,) = ranks.of([score.log_prob])
     row["log_prob"] = round(score.log_prob, 4)
     row["bits_per_character"] = round(score.bits_per_character, 4)
-    row["rank"], row["rank_error"] = significant(rank.rank), significant(rank.error)
+    row["rank"] = significant(rank.rank)
+    row["rank_low"], row["rank_high"] = significant(rank.low, ROUND_FLOOR), significant(rank.high, ROUND_CEILING)
     if explain:
         row["characters"] = [character._asdict() for character in explain(score.word)]
     return row
@@ -181,14 +183,19 @@ def scored(model: TrainedModel, words: Iterable[str], failed: list[str]) -> Iter
                 yield next(scores)
 
 
-def significant(value: float | None) -> float | None:
-    """Three significant digits: an estimate has no more."""
-    return None if value is None else float(f"{value:.3g}")
+def significant(value: float, rounding: str = ROUND_HALF_EVEN) -> float:
+    """Three significant digits: an estimate has no more. The ends of an interval are rounded outwards.
+
+    Examples:
+        >>> significant(41234.5), significant(41234.5, ROUND_CEILING), significant(7.0, ROUND_CEILING)
+        (41200.0, 41300.0, 7.0)
+    """
+    return min(float(Context(prec=3, rounding=rounding).create_decimal(value)), sys.float_info.max)
 
 
 def counted(value: float) -> str:
     """How many, to be read."""
-    return f"{value:,.0f}" if value < 1e15 else f"{value:.3g}"
+    return f"{value:,.0f}" if value < 1e9 else f"{value:.3g}"
 
 
 def unknown_character(model: TrainedModel, word: str) -> str | None:
@@ -214,8 +221,7 @@ def score_line(row: Row, console: Console) -> str:
     if row["error"]:
         word = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", row["word"])  # it could garble a terminal
         return f"{word:<16} {row['error']}"
-    error = row["rank_error"]
-    rank = f"above {counted(row['rank'])}" if error is None else f"{counted(row['rank'])} ± {counted(error)}"
+    rank = f"about {counted(row['rank'])} ({counted(row['rank_low'])} to {counted(row['rank_high'])})"
     text = Text(
         f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"
     )

@@ -30,9 +30,10 @@ def main(name: str, arguments: list[str]) -> None:
     columns = ["rank", "word", "log_prob", "certain"]
     write(rows, options.format, options.output, columns, options.num_words, text=tabbed(["word", "log_prob"]))
     if not ranking.complete:
-        sys.stderr.write(
-            f"cut short after {options.max_beginnings:,} beginnings of words: the first {ranking.num_certain:,} words "
-            f"are certain; --max_beginnings sets the limit\n"
-        )
+        limit = "; --max_beginnings sets the limit"
+        why = f"after {options.max_beginnings:,} beginnings of words"
+        if ranking.memory:
+            why, limit = "by memory, which does not hold all beginnings of words", ""
+        sys.stderr.write(f"cut short {why}: the first {ranking.num_certain:,} words are certain{limit}\n")
     elif len(ranking.words) < options.num_words:
         sys.stderr.write(f"{len(ranking.words):,} of {options.num_words:,} words: there are no more\n")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # what could garble a terminal or break a line
+SURROUNDING = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")  # of a field: white space, and byte order marks of joined files
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
     """Reads a UTF-8 file with one word per line, or with tab-separated fields of which the first is the word.
 
     Words are brought to Unicode's NFC form and stripped of surrounding white space; blank lines are skipped, a byte
-    order mark is dropped and both kinds of line ends are read.
+    order mark is dropped, also where files were joined, and all kinds of line ends are read.
 
     Raises:
         OSError: The file is missing, a directory or unreadable.
@@ -66,7 +67,7 @@ def parse_line(line: str, place: str) -> list[str]:
     Raises:
         ValueError: The line has labels but no word, or a control character; ``place`` says where it stands.
     """
-    fields = [unicodedata.normalize("NFC", field.strip()) for field in line.split("\t")]
+    fields = [unicodedata.normalize("NFC", SURROUNDING.sub("", field)) for field in line.split("\t")]
     if control := CONTROL.search("".join(fields)):
         raise ValueError(
             f"{place}: expected text, got the control character U+{ord(control[0]):04X}; save the file as UTF-8"

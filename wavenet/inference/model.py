@@ -110,14 +110,15 @@ class TrainedModel:
 
         Raises:
             ArgumentError: ``num_samples`` is below 1.
-            ValueError:  the model ends no word.
+            ValueError: The model ends no word.
         """
         check_at_least(1, num_samples=num_samples)
-        batches = self.draw(num_samples, seed=seed, max_draws=num_samples, directed=False)
-        log_probs = [log_prob for batch in batches for log_prob in batch.log_probs]
-        if not log_probs:
+        drawn: dict[str, float] = {}
+        for words, log_probs in self.sampler().independent_draws(num_samples, seed):
+            drawn.update(zip(words, log_probs, strict=True))
+        if not drawn:
             raise ValueError(f"no rank can be estimated: the model ended none of {num_samples} words")
-        return Ranks(log_probs, num_samples)
+        return Ranks(list(drawn.values()), num_samples)
 
     @property
     def split(self) -> Split:

@@ -15,6 +15,8 @@ from wavenet.network.sliding import eval_mode, run
 
 NUM_ALTERNATIVES = 3
 TIE = 1e-4  # nats by which log-probabilities of one word may differ, computed in other batches
+RISK = 0.05 / 4  # of each of the four bounds that an interval of ranks rests on
+ROUNDING = 1e-9  # of a number of words, which is a sum of as many as there are draws
 
 
 def word_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -54,9 +56,10 @@ def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) 
 
     Examples:
         >>> from wavenet import NetworkConfig, build
+        >>> _ = torch.manual_seed(0)
         >>> network = build(NetworkConfig(), vocab_size=3)
         >>> [(scored.word, round(scored.log_prob)) for scored in score(network, Vocabulary("ab"), ["ab", ""])]
-        [('ab', -3), ('', -1)]
+        [('ab', -4), ('', -1)]
     """
     scores: list[Score] = []
     for begin in range(0, len(words), CHUNK):
@@ -117,48 +120,77 @@ def explain(network: nn.Sequential, vocabulary: Vocabulary, word: str) -> list[C
 
 
 class Rank(NamedTuple):
-    """The expected place of a word among all by probability, the most probable being 1, and its standard error.
+    """About the place of a word among all by probability, the most probable being 1, and an interval that holds it.
 
-    The error is ``None`` if the word is less probable than every draw: then its rank is above the one given.
+    In at least 95 of 100 estimates from other draws the true place is from ``low`` to ``high``, both whole numbers.
     """
 
     rank: float
-    error: float | None
+    low: float
+    high: float
 
 
 class Ranks:
     """Estimates the place of a word among all by probability, from words drawn from the model.
 
-    A drawn word w with probability p(w) stands for 1 / p(w) words, so the mean of that over all draws, with 0 for those
-    that are not more probable than a given word, is how many words are (importance sampling).
+    The place is 1 and how many words are more probable, by more than ``TIE``. A word of probability p is among n draws
+    with probability π = 1 - (1 - p)ⁿ, so each one that is counts 1 / π: the sum over those more probable than the given
+    word is right on average. The interval is Bernstein's inequality for this sum, whose variance, the sum of
+    (1 - π) / π over all words, is bounded by the draws in turn; it holds for any model and any number of draws, since
+    whether words are drawn is negatively associated. For hardly probable words, where single draws count most, three
+    simpler bounds are closer: the drawn words are there, the sum is rarely many times too large (Markov's inequality),
+    and there is no room for 1 / p words of more than p.
 
     Args:
-        log_probs: Log-probabilities of the drawn words that count, at least one.
-        num_draws: How many draws there were, those that do not count included.
+        log_probs: Log-probabilities of the different words that were drawn, at least one.
+        num_draws: How many independent draws there were, those that gave no word included.
 
     Examples:
-        >>> ranks = Ranks([log(0.5), log(0.25), log(0.5), log(0.25)], num_draws=4)  # two words, of 0.5 and 0.25
-        >>> [(round(rank, 6), error and round(error, 6)) for rank, error in ranks.of([log(0.3), log(0.2)])]
-        [(2.0, 0.5), (4.0, None)]
+        >>> ranks = Ranks([log(0.5), log(0.3)], num_draws=100)
+        >>> [(round(rank, 6), low, high) for rank, low, high in ranks.of([log(0.5), log(0.3), log(0.2)])]
+        [(1.0, 1.0, 2.0), (2.0, 2.0, 3.0), (3.0, 3.0, 4.0)]
+
+    Sources: Horvitz and Thompson, "A generalization of sampling without replacement from a finite universe" (1952);
+    Joag-Dev and Proschan, "Negative association of random variables with applications" (1983); Boucheron, Lugosi and
+    Massart, "Concentration inequalities" (2013), section 2.8.
     """
 
     def __init__(self, log_probs: Sequence[float], num_draws: int) -> None:
         ordered = torch.tensor(log_probs, dtype=torch.float64).sort(descending=True).values
-        self.negated = -ordered  # ascending, to search in; also the logarithm of how many words each draw stands for
-        none = torch.tensor([-torch.inf], dtype=torch.float64)
+        self.negated = -ordered  # ascending, to search in
         self.num_draws = num_draws
-        self.log_mean = torch.cat([none, self.negated.logcumsumexp(0)]) - log(num_draws)  # (n + 1,), over the k most
-        self.log_square = torch.cat([none, (2 * self.negated).logcumsumexp(0)]) - log(num_draws)  # probable draws
+        none = torch.tensor([-torch.inf], dtype=torch.float64)
+        drawn, missed = self._log_chances(ordered)
+        self.log_sum = torch.cat([none, (-drawn).logcumsumexp(0)])  # (n + 1,), over the k most probable
+        self.log_variance = torch.cat([none, (missed - 2 * drawn).logcumsumexp(0)])  # (n + 1,)
+
+    def _log_chances(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+        """The logarithms of how probably words are among the draws, and of how probably not."""
+        missed = self.num_draws * torch.log1p(-log_probs.clamp(max=0).exp())
+        drawn = torch.log(-torch.expm1(missed))
+        few = missed > -1e-9  # then it is as often as a word is expected
+        return torch.where(few, log(self.num_draws) + log_probs, drawn), missed
 
     def of(self, log_probs: Sequence[float]) -> list[Rank]:
         """The rank of words with these log-probabilities, at most the largest number that there is."""
-        k = torch.searchsorted(self.negated, -torch.tensor(log_probs, dtype=torch.float64) - TIE)
-        log_mean, log_square = self.log_mean[k], self.log_square[k]
-        relative = (1 - (2 * log_mean - log_square).exp()).clamp(min=0).nan_to_num()  # variance over mean square
-        errors = ((log_square + relative.log() - log(self.num_draws)) / 2).exp()
-        known = (k < len(self.negated)).tolist()
-        largest = sys.float_info.max
-        return [
-            Rank(min(1 + rank, largest), min(error, largest) if inside else None)
-            for rank, error, inside in zip(log_mean.exp().tolist(), errors.tolist(), known, strict=True)
-        ]
+        given = torch.tensor(log_probs, dtype=torch.float64)
+        k = torch.searchsorted(self.negated, -given - TIE)  # how many different drawn words are more probable
+        drawn, missed = self._log_chances(given)
+        # all in units of 1 / π of the word itself, the most that a draw counts: none of these numbers is too large
+        total, unit, spread = (self.log_sum[k] + drawn).exp(), drawn.exp(), missed.exp()
+        half = log(1 / RISK) / 2
+        deviation = (spread * half).sqrt() + ((self.log_variance[k] + 2 * drawn).exp() + spread * half).sqrt()
+        margin = 2 * half**0.5 * deviation
+        low = torch.maximum(total - margin - spread * 2 * half / 3, total * RISK)
+        high = total + margin + unit * 2 * half / 3
+        count, fewest, most = (between(part.log() - drawn) for part in (total, low, high))
+        fewest = torch.maximum((fewest * (1 - ROUNDING)).ceil(), k.double())
+        most = torch.minimum(most, between(-given)) * (1 + ROUNDING)
+        most = torch.maximum(most.floor().clamp(max=sys.float_info.max), fewest)
+        count = torch.maximum(torch.minimum(count, most), fewest)
+        return [Rank(*row) for row in torch.stack([1 + count, 1 + fewest, 1 + most], dim=1).tolist()]
+
+
+def between(logarithm: Tensor) -> Tensor:
+    """The numbers with these logarithms, as far as there are such numbers."""
+    return logarithm.exp().clamp(max=sys.float_info.max)

@@ -14,28 +14,56 @@ from wavenet.network.packing import CHUNK
 from wavenet.network.sliding import eval_mode
 from wavenet.network.stepping import State, select, start, step
 
+MEMORY = 2**28
+"""Bytes that the beginnings which wait to be read on may take; above it the less likely half of them is dropped."""
+
 
 class Ranking(NamedTuple):
     """The most probable words, the most probable first, with their log-probabilities in nats.
 
-    They are ``complete`` unless the search was cut short; then the first ``num_certain`` are still right.
+    They are ``complete`` unless the search was cut short; then the first ``num_certain`` are still right. It was cut
+    short by ``memory`` if beginnings were dropped that could have led to more of them.
     """
 
     words: list[str]
     log_probs: list[float]
     num_certain: int
     complete: bool
+    memory: bool
 
 
 class Beginnings(NamedTuple):
-    """Beginnings (B, L) of words that are to be read on: the likeliest first, each one character longer than the last
-    that the network has read, whose step state is that of the row ``source`` (B,) of ``state``."""
+    """Beginnings of words that are to be read on, the likeliest first.
 
-    tokens: Tensor
+    Each is a row ``source`` (B,) of those that the network has read, tokens (B', L) with the step state ``state``, and
+    one ``token`` (B,) more.
+    """
+
+    read: Tensor
+    state: State
+    source: Tensor
+    token: Tensor
     log_probs: Tensor
     states: Tensor
-    source: Tensor
-    state: State
+
+    def first(self, count: int) -> "Beginnings":
+        """The likeliest of them, without what none of them has read."""
+        rows, source = torch.unique(self.source[:count], return_inverse=True)
+        state = select(self.state, rows.to(self.state.queues[0][0].device)) if self.state.queues[0] else self.state
+        return Beginnings(
+            self.read[rows], state, source, self.token[:count], self.log_probs[:count], self.states[:count]
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much memory they take."""
+        own = (self.source, self.token, self.log_probs, self.states)
+        shared = [self.read, *(queued for queue in self.state.queues for queued in queue)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in (*own, *shared))
+
+
+Waiting = list[tuple[float, int, Beginnings]]
+"""A heap of beginnings: the negated log-probability of the likeliest of each, and a number that tells equals apart."""
 
 
 def top(
@@ -61,7 +89,8 @@ def top(
         num_words: How many words to find.
         prefix, pattern, min_length, max_length: Which words are wanted: see :class:`wavenet.inference.patterns.Wanted`.
         without: Words that do not count.
-        max_beginnings: Beginnings of words after about which the search is cut short; each takes a few kilobytes.
+        max_beginnings: Beginnings of words after about which the search is cut short. Those that wait take at most
+            about ``MEMORY`` bytes: beyond it the less likely half is dropped.
 
     Returns:
         ``num_words`` words, or fewer if fewer are wanted.
@@ -80,15 +109,20 @@ def top(
     found = Found(num_words, vocabulary, frozenset(without))
     device = next(network.parameters()).device
     with eval_mode(network):
-        zero = torch.zeros(1, dtype=torch.long)
-        root = Beginnings(zero[:, None], torch.zeros(1, dtype=torch.float64), zero, zero, start(network, 1))
-        queue, count, num_read = [(0.0, 0, root)], 1, 0
+        zero, none = torch.zeros(1, dtype=torch.long), torch.zeros(1, 0, dtype=torch.long)
+        root = Beginnings(none, start(network, 1), zero, zero, torch.zeros(1, dtype=torch.float64), zero)
+        queue: Waiting = [(0.0, 0, root)]
+        count, num_read, held, dropped = 1, 0, root.num_bytes, -torch.inf
         while queue and -queue[0][0] > found.bound and num_read < max_beginnings:
-            _, _, (tokens, log_probs, states, source, state) = heapq.heappop(queue)
-            going = int((log_probs > found.bound).sum())  # they are sorted
-            tokens, log_probs, states = tokens[:going], log_probs[:going], states[:going]
-            state = select(state, source[:going].to(device))
-            logits = step(network, tokens[:, -1].to(device), state).cpu().double()  # (B, V)
+            beginnings = heapq.heappop(queue)[2]
+            held -= beginnings.num_bytes
+            going = int((beginnings.log_probs > found.bound).sum())  # they are sorted
+            read, state, source, token, log_probs, states = (
+                beginnings if going == len(beginnings.source) else beginnings.first(going)
+            )
+            tokens = torch.cat([read[source], token[:, None]], dim=1)  # (B, L)
+            state = select(state, source.to(device))
+            logits = step(network, token.to(device), state).cpu().double()  # (B, V)
             num_read += going
             scores = log_probs[:, None] + logits.log_softmax(dim=1)  # (B, V)
             following = wanted.next_state[states]  # (B, V)
@@ -97,8 +131,23 @@ def top(
             scores[:, BOUNDARY] = -torch.inf
             for longer in read_on(tokens, scores, following, state, found.bound):
                 heapq.heappush(queue, (-longer.log_probs[0].item(), count, longer))
-                count += 1
-    return found.ranking(unread=-queue[0][0] if queue else -torch.inf)
+                count, held = count + 1, held + longer.num_bytes
+            if held > MEMORY:
+                queue, most = thinned(queue)
+                held, dropped = sum(item[2].num_bytes for item in queue), max(dropped, most)
+    return found.ranking(unread=-queue[0][0] if queue else -torch.inf, dropped=dropped)
+
+
+def thinned(queue: Waiting) -> tuple[Waiting, float]:
+    """The likelier half of the beginnings that wait, and the log-probability of the likeliest that was dropped."""
+    log_probs = torch.cat([beginnings.log_probs for _, _, beginnings in queue]).sort(descending=True).values
+    least = log_probs[len(log_probs) // 2].item()
+    kept: Waiting = []
+    for best, number, beginnings in queue:
+        if count := int((beginnings.log_probs > least).sum()):
+            kept.append((best, number, beginnings.first(count)))
+    heapq.heapify(kept)
+    return kept, least
 
 
 def read_on(tokens: Tensor, scores: Tensor, following: Tensor, state: State, bound: float) -> Iterator[Beginnings]:
@@ -111,8 +160,7 @@ def read_on(tokens: Tensor, scores: Tensor, following: Tensor, state: State, bou
     for chosen in torch.split(order, CHUNK):
         rows, token = chosen // scores.shape[1], chosen % scores.shape[1]
         if len(chosen):
-            longer = torch.cat([tokens[rows], token[:, None]], dim=1)  # (B', L + 1)
-            yield Beginnings(longer, scores[rows, token], following[rows, token], rows, state)
+            yield Beginnings(tokens, state, rows, token, scores[rows, token], following[rows, token]).first(len(chosen))
 
 
 class Found:
@@ -139,9 +187,10 @@ class Found:
                 if len(self.heap) > self.num_words:
                     heapq.heappop(self.heap)
 
-    def ranking(self, unread: float) -> Ranking:
-        """The words in order; those at least as likely as what was left unread are certain."""
+    def ranking(self, unread: float, dropped: float) -> Ranking:
+        """The words in order; those at least as likely as what was left unread or dropped are certain."""
         ordered = sorted(self.heap, key=lambda item: (-item[0], item[1]))
-        num_certain = sum(log_prob >= unread for log_prob, _ in ordered)
+        left = max(unread, dropped)
+        num_certain = sum(log_prob >= left for log_prob, _ in ordered)
         words, log_probs = [word for _, word in ordered], [log_prob for log_prob, _ in ordered]
-        return Ranking(words, log_probs, num_certain, complete=unread <= self.bound)
+        return Ranking(words, log_probs, num_certain, complete=left <= self.bound, memory=dropped > self.bound)

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from wavenet.errors import ArgumentError
 
+ROUNDING = 1e-6  # of probabilities that a network computes in single precision
+
 
 @dataclass(frozen=True)
 class Shaping:
@@ -15,7 +17,11 @@ class Shaping:
     Args:
         temperature: Divides the logits; below 1 likely characters become likelier.
         top_k: Keeps the k likeliest characters at each step.
-        top_p: Keeps the likeliest characters whose probabilities add up to at least p at each step, after ``top_k``.
+        top_p: Keeps the fewest of the likeliest characters whose probabilities add up to p (less ``ROUNDING``) at each
+            step, after ``top_k``.
+
+    Of characters that are equally likely, those with lower token ids are kept first, which stand first in the
+    alphabet; the end of a word has the lowest.
 
     Raises:
         ArgumentError: ``temperature`` is not above 0, ``top_k`` below 1, or ``top_p`` not above 0 and at most 1.
@@ -46,14 +52,14 @@ class Shaping:
             logits = (logits - logits.amax(dim=-1, keepdim=True)) / self.temperature
         log_probs = logits.log_softmax(dim=-1)
         if self.top_k is not None and self.top_k < log_probs.shape[1]:
-            best = log_probs.topk(self.top_k, dim=-1)
-            log_probs = torch.full_like(log_probs, -torch.inf).scatter_(1, best.indices, best.values)
-            log_probs = log_probs.log_softmax(dim=-1)
+            order = log_probs.argsort(dim=-1, descending=True, stable=True)
+            log_probs = log_probs.scatter(-1, order[:, self.top_k :], -torch.inf).log_softmax(dim=-1)
         if self.top_p is not None and self.top_p < 1:
-            ordered = log_probs.sort(dim=-1, descending=True)
+            ordered = log_probs.sort(dim=-1, descending=True, stable=True)
             probs = ordered.values.exp()
             before = probs.cumsum(dim=-1) - probs  # of the characters likelier than each
-            kept = ordered.values.masked_fill(before >= self.top_p, -torch.inf)
+            kept = ordered.values.masked_fill(before >= self.top_p - ROUNDING, -torch.inf)
+            kept[:, 0] = ordered.values[:, 0]  # whatever p
             log_probs = torch.full_like(log_probs, -torch.inf).scatter_(1, ordered.indices, kept).log_softmax(dim=-1)
         return log_probs
 

@@ -98,6 +98,25 @@ def configs_first(args: list[str]) -> list[str]:
     return [*others[:1], *(f"--config={path}" for path in found.config), *others[1:]]
 
 
+def keys_of(config: Path) -> list[str]:
+    """The options that a configuration sets, by their whole names; none if it cannot be read."""
+    try:
+        content = yaml.safe_load(config.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    found: list[str] = []
+
+    def collect(prefix: str, values: Any) -> None:
+        if isinstance(values, dict) and values:
+            for key, value in values.items():
+                collect(f"{prefix}.{key}" if prefix else str(key), value)
+        elif prefix:
+            found.append(prefix)
+
+    collect("", content)
+    return found
+
+
 class WaveNetCLI(LightningCLI):
     """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
 
@@ -133,14 +152,23 @@ class WaveNetCLI(LightningCLI):
             raise UsageError(f"{error}{self._hint(args)}") from error
 
     def _hint(self, args: list[str]) -> str:
-        """The option that may be meant by the first that there is not."""
+        """The option that may be meant by the first that there is not, on the command line or in a ``--config``."""
         options = self._subcommand_parsers[args[0]]._option_string_actions
         known = [option for option in options if not option.endswith(".help")]
         groups = {option.rpartition(".")[0] for option in known}
         objects = tuple(f"{option}." for option in known if option not in groups)  # what these take is not listed
-        for name in (arg.split("=")[0].rstrip("+") for arg in args):
-            if name.startswith("--") and name not in options and not name.startswith(objects):
-                return did_you_mean(name, known)
+
+        def unknown(name: str) -> bool:
+            return name.startswith("--") and name not in options and not name.startswith(objects)
+
+        for arg in args:
+            name, _, value = arg.partition("=")
+            for key in keys_of(Path(value)) if name == "--config" else ():
+                if unknown(f"--{key}"):
+                    near = did_you_mean(key, [option.removeprefix("--") for option in known])
+                    return f"; {value} has an unknown {key}{near}"
+            if unknown(name.rstrip("+")):
+                return did_you_mean(name.rstrip("+"), known)
         return ""
 
     def before_instantiate_classes(self) -> None:
