@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_low", "rank_high"]
 CHARACTER_COLUMNS = ["word", "position", "character", "probability", "bits"]
 STDIN = "-"
+SHOWN = 100  # characters of a word that a message quotes
 
 
 class Unscored(NamedTuple):
@@ -73,7 +74,7 @@ def main(name: str, arguments: list[str]) -> None:
     if not count:
         raise ValueError(f"{source(options.file)} holds no words: expected one word per line")
     if failed:
-        sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0]!r}\n")
+        sys.stderr.write(f"{len(failed):,} of {count:,} words could not be scored, such as {failed[0][:SHOWN]!r}\n")
         sys.exit(1)
 
 
