@@ -23,7 +23,7 @@ class RandomStates(Callback):
         self._to_restore: dict[str, list[Tensor]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return current_states()
+        return self._to_restore or current_states()  # a training that has nothing left to do does not start
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._to_restore = checked_states(state_dict)
