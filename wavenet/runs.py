@@ -167,6 +167,13 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         Path(part).unlink(missing_ok=True)
 
 
+def remove_parts(path: Path) -> None:
+    """Removes what was being written to ``path`` by a :func:`whole_file` whose process was killed."""
+    target = path.resolve()
+    for part in target.parent.glob(f".{target.name}.*"):
+        part.unlink(missing_ok=True)
+
+
 PACKAGE = Path(__file__).resolve().parent
 IN_CLONE = not (PACKAGE / "configs").is_dir()
 

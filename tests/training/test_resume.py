@@ -1,5 +1,6 @@
 """A training that was stopped, wherever, and went on ends like the one that was never stopped, bit for bit."""
 
+import csv
 import io
 import itertools
 import json
@@ -8,6 +9,7 @@ import random
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,23 @@ import lightning as L
 import pytest
 import torch
 import yaml
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+from lightning.pytorch.loggers import CSVLogger
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from tests.conftest import TINY, run_cli
 from wavenet.inference import checkpoint
 from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.network.config import NetworkConfig
 from wavenet.runs import unfinished_run
 from wavenet.training import cli
 from wavenet.training.callbacks.checkpoints import LastCheckpoint
+from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.random_states import RandomStates, checked_states, current_states
+from wavenet.training.callbacks.scalars import TrainingScalars
+from wavenet.training.data import WordsDataModule
+from wavenet.training.module import LanguageModel
 
 STEPS = 14
 CHECKED_AT = (5, 10, STEPS)  # the steps after which these runs validate
@@ -168,6 +178,7 @@ class Runs:
                 assert same(one[part], other[part]), f"{part} of {name}.ckpt"
             for part in ("RandomStates", "NetworkHealth"):
                 assert same(one["callbacks"][part], other["callbacks"][part]), f"{part} of {name}.ckpt"
+        assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
         assert scalars(run) == scalars(whole)
         results = [json.loads((path / "metrics.json").read_text("utf-8")) for path in (whole, run)]
         assert {**results[0], "seconds": 0} == {**results[1], "seconds": 0}
@@ -279,6 +290,89 @@ def test_a_finished_run_that_goes_on_is_unfinished(runs: Runs) -> None:
     options = ["--trainer.max_steps=20", callback(Die, hook="on_train_batch_start", step=18), "--checkpoint_seconds=0"]
     assert in_child(lambda: go_on(run, *options)) == -signal.SIGKILL
     assert unfinished_run(root) == run / "checkpoints" / "last.ckpt"
+
+
+class Rates(L.Callback):
+    """The learning rate of each step, when it is made."""
+
+    def __init__(self) -> None:
+        self.used: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, model: L.LightningModule, optimizer: Any) -> None:
+        self.used.append(optimizer.param_groups[0]["lr"])
+
+
+class Crash(L.Callback):
+    """Raises an error in a hook of a step, counted from 1."""
+
+    def __init__(self, hook: str, step: int) -> None:
+        def crash(trainer: L.Trainer, *args: Any) -> None:
+            if trainer.global_step + (hook in MID_STEP) == step:
+                raise CrashError
+
+        setattr(self, hook, crash)
+
+
+class CrashError(Exception):
+    pass
+
+
+def train(words_file: Path, batching: dict[str, Any], path: Path, crash: tuple[str, int] | None) -> L.LightningModule:
+    """Trains 14 steps, or goes on with them; the state after each is saved."""
+    L.seed_everything(1, verbose=False)
+    data = WordsDataModule(str(words_file), **batching)
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8, dropout=0.3))
+    callbacks = [FinalValidation(), RandomStates(), LastCheckpoint(path, seconds=0)]
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_steps=STEPS,
+        num_sanity_val_steps=0, val_check_interval=5, check_val_every_n_epoch=None, log_every_n_steps=4,
+        callbacks=[*([Crash(*crash)] if crash else []), *callbacks],
+    )  # fmt: skip
+    with suppress(CrashError):
+        trainer.fit(model, data, ckpt_path=path if path.exists() else None)
+    return model
+
+
+WINDOWS = {"batching": "windows", "batch_size": 64}
+WAYS: tuple[dict[str, Any], ...] = ({"batch_size": 12}, WINDOWS, {**WINDOWS, "replacement": True})
+DEATHS = st.one_of(
+    st.tuples(st.sampled_from(MID_STEP + AFTER_STEP), st.integers(1, STEPS)),
+    st.tuples(st.sampled_from(VALIDATION), st.sampled_from(CHECKED_AT)),
+)
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@example(way=0, deaths=[("on_train_batch_start", 9), ("on_train_batch_start", 13)])  # two ends of epochs
+@given(way=st.sampled_from(range(len(WAYS))), deaths=st.lists(DEATHS, min_size=1, max_size=3))
+def test_trainings_that_crash_anywhere(
+    words_file: Path, tmp_path_factory: pytest.TempPathFactory, way: int, deaths: list[tuple[str, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("crashed")
+    whole = train(words_file, WAYS[way], folder / "whole.ckpt", None)
+    for death in deaths:
+        train(words_file, WAYS[way], folder / "last.ckpt", death)
+    if not (folder / "last.ckpt").exists() or read_checkpoint(folder / "last.ckpt")["global_step"] < STEPS:
+        again = train(words_file, WAYS[way], folder / "last.ckpt", None)
+        assert same(dict(whole.state_dict()), dict(again.state_dict()))
+    one, other = (read_checkpoint(folder / f"{name}.ckpt") for name in ("whole", "last"))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "block_losses"):
+        assert same(one[part], other[part]), part
+
+
+def test_the_learning_rate_in_the_chart_is_the_one_a_step_was_made_with(words_file: Path, tmp_path: Path) -> None:
+    data = WordsDataModule(str(words_file), batch_size=12)
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
+    logger, rates = CSVLogger(tmp_path), Rates()
+    trainer = L.Trainer(
+        accelerator="cpu", logger=logger, enable_progress_bar=False, enable_model_summary=False, max_steps=8,
+        enable_checkpointing=False, log_every_n_steps=1, callbacks=[TrainingScalars(), rates], limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    rows = csv.DictReader((Path(logger.log_dir) / "metrics.csv").read_text(encoding="utf-8").splitlines())
+    logged = {int(row["step"]): float(row["train/learning_rate"]) for row in rows if row["train/learning_rate"]}
+    assert [logged[step] for step in range(8)] == rates.used
+    assert min(rates.used) > 0
+    assert rates.used[0] < rates.used[1]  # so that the next step's would differ
 
 
 @pytest.mark.campaign

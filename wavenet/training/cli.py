@@ -242,7 +242,8 @@ class WaveNetCLI(LightningCLI):
             return
         if init_from is not None:
             raise ArgumentError(
-                "init_from", "begins a training, and --ckpt_path or --resume goes on with one: expected one of them"
+                "init_from",
+                "begins a training, and --ckpt_path goes on with one, as --resume does: expected one of them",
             )
         if ckpt_path in ("last", "best"):
             raise ArgumentError(

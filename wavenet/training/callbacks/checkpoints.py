@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wavenet.errors import ArgumentError
 from wavenet.inference.checkpoint import read_checkpoint, write_checkpoint
-from wavenet.runs import BEST, LAST, RunFolder
+from wavenet.runs import BEST, LAST, RunFolder, remove_parts
 
 CHECKPOINT_SECONDS = 60.0
 FIRST_SECONDS = 5.0  # after which a training is worth going on with
@@ -31,6 +31,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        remove_parts(self._path)
         if self._path.is_file():
             states = read_checkpoint(self._path).get("callbacks")
             state = states.get(self.state_key) if isinstance(states, dict) else None
@@ -78,6 +79,7 @@ class LastCheckpoint(Checkpoint):
         self._handlers: dict[int, Any] = {}  # what signals did before
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        remove_parts(self.path)
         self._due = time.monotonic() + min(self.seconds, FIRST_SECONDS)
         if threading.current_thread() is threading.main_thread():  # the only one that may
             before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -95,6 +97,16 @@ class LastCheckpoint(Checkpoint):
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == self._ask:
                 signal.signal(number, handler)
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Counts the epoch that a training begins with where its checkpoint ended another, which Lightning forgets.
+
+        The next checkpoint would otherwise be of an epoch that has not begun, and be gone on from with the wrong one.
+        """
+        progress = trainer.fit_loop.epoch_progress
+        if progress.current.ready == progress.current.processed:
+            progress.increment_ready()
+            progress.increment_started()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         if not validation_follows(trainer):

@@ -39,7 +39,7 @@ class RandomStates(Callback):
 
 def current_states() -> dict[str, list[Tensor]]:
     """The states of torch's generators, by the kind of device; of CUDA only if it has been used."""
-    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return {"cpu": [torch.get_rng_state()], "cuda": torch.cuda.get_rng_state_all() if used else []}
 
 
