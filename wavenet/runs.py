@@ -109,6 +109,28 @@ def newest_checkpoint(root: Path = RUNS, names: Sequence[str] = TO_USE) -> Path:
     return max(found.values(), key=lambda path: path.stat().st_mtime)
 
 
+def unfinished_run(root: Path, experiment: str | None = None) -> Path:
+    """The last checkpoint of the newest run that has one but no results: it was interrupted, or still goes on.
+
+    Args:
+        root: The folder of runs.
+        experiment: Whose runs; by default those of all experiments.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folders = root.glob("*") if experiment is None else [root / experiment]
+    runs = [RunFolder(path) for folder in folders for path in folder.glob("version_*")]
+    found = [run.checkpoint(LAST) for run in runs if run.checkpoint(LAST).is_file() and not run.metrics.exists()]
+    if not found:
+        where = root if experiment is None else root / experiment
+        raise FileNotFoundError(
+            f"no unfinished run under {where}/: expected one with checkpoints/{LAST}.ckpt and without metrics.json; "
+            f"{command('wavenet')} fit begins one"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
 def command(program: str) -> str:
     """How to call ``wavenet`` or ``tensorboard`` from the shell: by its name, if the shell finds this environment's."""
     python = Path(sys.executable)
@@ -143,6 +165,13 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         os.replace(part, target)
     finally:
         Path(part).unlink(missing_ok=True)
+
+
+def remove_parts(path: Path) -> None:
+    """Removes what was being written to ``path`` by a :func:`whole_file` whose process was killed."""
+    target = path.resolve()
+    for part in target.parent.glob(f".{target.name}.*"):
+        part.unlink(missing_ok=True)
 
 
 PACKAGE = Path(__file__).resolve().parent

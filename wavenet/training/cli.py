@@ -31,12 +31,13 @@ from wavenet.inference.scoring import Score, score_of
 from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import position_wise, receptive_field
 from wavenet.network.threads import set_threads
-from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped
+from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped, unfinished_run
 from wavenet.training.callbacks import MONITORS
-from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
+from wavenet.training.callbacks.checkpoints import CHECKPOINT_SECONDS, WholeCheckpointIO, checkpoints
 from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.layer_table import LayerTable
 from wavenet.training.callbacks.progress import StepProgress
+from wavenet.training.callbacks.random_states import RandomStates
 from wavenet.training.callbacks.record import log_results
 from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
 from wavenet.training.checks import check_trainer, has_bf16, record_to_use, wrong_trainer_options
@@ -70,6 +71,11 @@ def language_model(
 ) -> LanguageModel:
     """What ``--model`` describes: a :class:`wavenet.LanguageModel` without the networks that only Python can give."""
     return LanguageModel(alphabet, network, optimization)
+
+
+def expanded(root: str) -> Path:
+    """A folder that an option names, with its ``~`` and variables filled in."""
+    return Path(os.path.expandvars(root)).expanduser()
 
 
 class Parser(LightningArgumentParser):
@@ -191,13 +197,24 @@ class WaveNetCLI(LightningCLI):
         data.block_size = config.model.network.block_size
 
     def setup_parser(self, *args: Any) -> None:
-        """Adds the option that only a training has."""
+        """Adds the options that only a training has."""
         super().setup_parser(*args)
         self._subcommand_parsers["fit"].add_argument(
             "--init_from",
             type=str | None,
             default=None,
             help="Checkpoint whose weights, and shape, training begins with.",
+        )
+        self._subcommand_parsers["fit"].add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on with the newest unfinished run, of --experiment if it is given.",
+        )
+        self._subcommand_parsers["fit"].add_argument(
+            "--checkpoint_seconds",
+            type=float,
+            default=CHECKPOINT_SECONDS,
+            help="How old last.ckpt may get; 0 writes it after each step.",
         )
 
     def _given_options(self) -> dict[str, Any]:
@@ -241,6 +258,10 @@ class WaveNetCLI(LightningCLI):
         self.settings_of_the_run: dict[str, Any] = {}
         self.taken_from: Record | None = None
         init_from = self.config[subcommand].get("init_from")
+        if resuming := self.config[subcommand].get("resume", False):
+            if ckpt_path is not None:
+                raise ArgumentError("resume", "finds the checkpoint itself: expected it without --ckpt_path")
+            ckpt_path = self._unfinished()
         if ckpt_path is None:
             if subcommand != "fit":
                 raise ArgumentError("ckpt_path", f"must name a file: {subcommand} needs trained weights, got none")
@@ -249,7 +270,8 @@ class WaveNetCLI(LightningCLI):
             return
         if init_from is not None:
             raise ArgumentError(
-                "init_from", "begins a training, and --ckpt_path goes on with one: expected one of them"
+                "init_from",
+                "begins a training, and --ckpt_path goes on with one, as --resume does: expected one of them",
             )
         if ckpt_path in ("last", "best"):
             raise ArgumentError(
@@ -266,10 +288,17 @@ class WaveNetCLI(LightningCLI):
         defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
         defaults |= fixed | {"data.path": self.recorded.path}
         if subcommand == "fit":
-            self._take_settings_of_the_run(found)
+            self._take_settings_of_the_run(found, resuming)
             fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}
         self._parse_again(defaults, fixed)
         self.config[subcommand].ckpt_path = found
+
+    def _unfinished(self) -> str:
+        """The last checkpoint of the run that ``--resume`` goes on with, which is said."""
+        root, experiment = self.config.fit.trainer.default_root_dir, self._given_options().get("experiment")
+        found = unfinished_run(expanded(root), experiment)
+        sys.stderr.write(f"using {found}\n")
+        return str(found)
 
     @staticmethod
     def _found(path: str, names: Sequence[str]) -> str:
@@ -300,7 +329,7 @@ class WaveNetCLI(LightningCLI):
             if (got := self.config[name][option]) != expected:
                 raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")
 
-    def _take_settings_of_the_run(self, ckpt_path: str) -> None:
+    def _take_settings_of_the_run(self, ckpt_path: str, resuming: bool) -> None:
         """Makes the run that a checkpoint lies in go on with its settings, and in its folder."""
         run = RunFolder.of_checkpoint(ckpt_path)
         if run is None:
@@ -311,7 +340,7 @@ class WaveNetCLI(LightningCLI):
                 settings[other] = -1
         self.settings_of_the_run = settings | {"trainer.default_root_dir": str(run.root), "experiment": run.experiment}
         root = Path(given.get("trainer.default_root_dir") or run.root)
-        if "experiment" not in given and root.resolve() == run.root.resolve():
+        if resuming or ("experiment" not in given and root.resolve() == run.root.resolve()):
             self.continued = run
 
     def after_instantiate_classes(self) -> None:
@@ -349,7 +378,7 @@ class WaveNetCLI(LightningCLI):
             with wrong_trainer_options(given):
                 self.timer = Timer(config.max_time)
             kwargs["max_time"] = None  # Lightning would add a timer of its own
-            callbacks += [self.timer, FinalValidation()]
+            callbacks += [self.timer, FinalValidation(), RandomStates()]
             callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
             if config.enable_model_summary is not False and not quiet:
                 callbacks += [LayerTable()]
@@ -361,7 +390,8 @@ class WaveNetCLI(LightningCLI):
                 self.run_folder = run = self._choose_run_folder()
                 callbacks += [SavedConfiguration(run, self._resolved_configuration())]
                 if config.enable_checkpointing is not False:
-                    callbacks += checkpoints(run, validated=config.limit_val_batches != 0)
+                    seconds = self._get(self.config_init, "checkpoint_seconds")
+                    callbacks += checkpoints(run, config.limit_val_batches != 0, seconds)
                 if config.logger in (None, True):
                     name, version = run.experiment, run.path.name
                     kwargs["logger"] = TensorBoardLogger(run.root, name, version, default_hp_metric=False)
@@ -389,11 +419,13 @@ class WaveNetCLI(LightningCLI):
         """The folder of a run that goes on with its corpus, or a new one."""
         if self.continued is not None and cast(TrainedOn, self.recorded).sha256 == self.datamodule.corpus.sha256:
             self.config.fit.ckpt_path = None  # config.yaml describes the whole run, which begins without a checkpoint
+            self.config.fit.resume = False
+            self.model.finishing = not self.continued.metrics.exists()
             return self.continued
         experiment, root = self._get(self.config, "experiment"), self._get(self.config, "trainer").default_root_dir
         if Path(experiment).name != experiment or experiment in ("", ".", ".."):
             raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
-        return RunFolder.new(Path(os.path.expandvars(root)).expanduser(), experiment)
+        return RunFolder.new(expanded(root), experiment)
 
     def _resolved_configuration(self) -> str:
         """What ``config.yaml`` holds."""

@@ -9,7 +9,7 @@ import yaml
 from wavenet.runs import RunFolder
 
 CLASSES = ("callbacks", "logger", "plugins", "profiler", "strategy")  # the trainer's options that may name a class
-OF_A_CALL = ("config", "ckpt_path", "weights_only", "quiet")  # options of one call, not of the run
+OF_A_CALL = ("config", "ckpt_path", "resume", "weights_only", "quiet")  # options of one call, not of the run
 
 
 def settings_of(run: RunFolder, names: Collection[str]) -> dict[str, Any]:

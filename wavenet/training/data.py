@@ -133,7 +133,7 @@ class WordsDataModule(L.LightningDataModule):
         dataset = self.dataset("train")
         seed = torch.initial_seed()
         order = BatchIndices(len(dataset), self.batch_size, seed, self.replacement, done=self._batches_done)
-        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order)
+        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
 
     def _batches_done(self) -> int:
         """How many batches of this epoch the training has seen, before it was interrupted."""
@@ -151,7 +151,8 @@ class WordsDataModule(L.LightningDataModule):
         """Any split (train, val or test), each example once, in order."""
         dataset = self.dataset(split)
         size = CHUNK * 4 // (self.block_size if isinstance(dataset, WindowDataset) else WORD_LENGTH)
-        return DataLoader(cast(Any, dataset), batch_size=None, sampler=BatchIndices(len(dataset), max(1, size)))
+        order = BatchIndices(len(dataset), max(1, size))
+        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All examples of some words at a time, none of them divided between batches."""
@@ -179,3 +180,12 @@ class WordsDataModule(L.LightningDataModule):
         for name in ("split_seed", "deduplicate"):
             if (expected := state_dict[name]) != (got := getattr(self, name)):
                 raise ArgumentError(f"data.{name}", f"contradicts the checkpoint: expected {expected}, got {got}")
+
+
+def own_generator() -> torch.Generator:
+    """Where a loader takes the seed of its workers from, although it has none.
+
+    By default it takes it from the random numbers that dropout draws: a training would then depend on how often it is
+    validated, and on where it was interrupted.
+    """
+    return torch.Generator()

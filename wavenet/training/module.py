@@ -23,6 +23,8 @@ from wavenet.network.sliding import eval_mode, run, slide
 from wavenet.training.loss import TokenLoss, check_finite
 from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make
 
+BLOCK = "block_losses"  # the entry of a checkpoint for the losses since the last point of train/loss
+
 
 class LanguageModel(L.LightningModule):
     """What trains: a character-level language model of words, ready for :class:`lightning.Trainer`.
@@ -58,6 +60,7 @@ class LanguageModel(L.LightningModule):
     """
 
     example_input_array: Tensor
+    finishing = False  # whether a training that has no steps left may go on, to be measured
 
     def __init__(
         self,
@@ -90,18 +93,34 @@ class LanguageModel(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(run(self.network, batch), batch.targets)
-        self._log_block_mean(loss.detach())
+        self._note_loss(loss.detach())
         return loss
 
-    def _log_block_mean(self, loss: Tensor) -> None:
-        """Logs the mean of ``log_every_n_steps`` losses: one smooth point, and one call in so many steps."""
-        every_n_steps: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        block, step = divmod(self.global_step, every_n_steps)
+    def _note_loss(self, loss: Tensor) -> None:
+        """Keeps a loss for the mean of its block of ``log_every_n_steps`` steps."""
+        block = self.global_step // self._log_every_n_steps
         if block not in self._blocks:
             self._blocks = {block: []}
         self._blocks[block].append(loss)
-        if step + 1 == every_n_steps:
-            self.log("train/loss", torch.stack(self._blocks[block]).mean(), prog_bar=True)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Logs the mean of ``log_every_n_steps`` losses: one smooth point, and one call in so many steps.
+
+        It goes to the loggers at once. Lightning would write it after the step's checkpoint, so that a training that
+        goes on from there would lack it, and would write it again, where the training stops.
+        """
+        block, step = divmod(self.global_step, self._log_every_n_steps)
+        if step + 1 < self._log_every_n_steps:
+            return
+        loss = torch.stack(self._blocks[block]).mean()
+        self.log("train/loss", loss, prog_bar=True, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({"train/loss": loss.item(), "epoch": self.current_epoch}, step=self.global_step)
+            logger.save()
+
+    @property
+    def _log_every_n_steps(self) -> int:
+        return self.trainer.log_every_n_steps  # type: ignore[attr-defined, no-any-return]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._update_loss("val", batch)
@@ -136,8 +155,14 @@ class LanguageModel(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Says which format the checkpoint has."""
+        """Says which format the checkpoint has, and keeps the losses that are not logged yet."""
         stamp(checkpoint)
+        if self._trainer is not None and self._trainer.state.fn == "fit":
+            losses = self._blocks.get(self.global_step // self._log_every_n_steps, [])
+            checkpoint[BLOCK] = {
+                "log_every_n_steps": self._log_every_n_steps,
+                "losses": torch.stack(losses).cpu() if losses else torch.empty(0),
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes a training go on; if its schedule would end at another step, the steps left have one of their own.
@@ -146,16 +171,18 @@ class LanguageModel(L.LightningModule):
         are this module's. See :func:`wavenet.training.optimization.going_on`.
 
         Raises:
-            ValueError: No steps are left.
+            ValueError: No steps are left, and ``finishing`` is not set; or what the checkpoint keeps of the losses is
+                none.
         """
         if self._trainer is None or self.trainer.state.fn != "fit":
             return
         total, done = self.trainer.estimated_stepping_batches, checkpoint["global_step"]
-        if done >= total:
+        if done > total or (done == total and not self.finishing):
             raise ValueError(
                 f"the checkpoint's training is at step {done}, which leaves nothing to do: "
                 f"expected more steps than that in all, got --trainer.max_steps or max_epochs for {total}"
             )
+        self._take_block(checkpoint.get(BLOCK), done)
         checkpoint["state_dict"] = renamed(checkpoint["state_dict"], self)
         before = OptimizationConfig.of(checkpoint["hyper_parameters"]["optimization"])
         (state,), schedules = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
@@ -169,6 +196,24 @@ class LanguageModel(L.LightningModule):
         optimizer, schedule = make(config, self.parameters(), total - done)
         state["param_groups"] = optimizer.state_dict()["param_groups"]
         schedules[:] = [] if schedule is None else [schedule.state_dict()]
+
+    def _take_block(self, content: Any, step: int) -> None:
+        """Goes on with the block of losses that a checkpoint has begun, unless blocks are of another size now."""
+        if content is None:  # as in older checkpoints
+            return
+        every, losses = (
+            content.get(name) if isinstance(content, dict) else None for name in ("log_every_n_steps", "losses")
+        )
+        most = self._log_every_n_steps * self.trainer.accumulate_grad_batches
+        if (
+            type(every) is not int
+            or not isinstance(losses, Tensor)
+            or losses.ndim != 1
+            or not losses.is_floating_point()
+        ):
+            raise ValueError(f"the checkpoint's {BLOCK} must be log_every_n_steps and losses (N,), got {content!r:.80}")
+        if every == self._log_every_n_steps and len(losses) < most:
+            self._blocks = {step // every: list(losses.to(self.device).unbind())}
 
 
 def check_own(network: nn.Sequential, vocab_size: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import lightning as L
 import torch
@@ -51,6 +51,15 @@ class NetworkHealth(Callback):
         check_at_least(1, every_n_validations=every_n_validations)
         self.every_n_validations, self.enabled = every_n_validations, enabled
         self._validations = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        number = state_dict.get("validations")
+        if type(number) is not int or number < 0:
+            raise ValueError(f"the checkpoint's number of validations must be a whole number, got {number!r:.80}")
+        self._validations = number
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":

@@ -17,10 +17,10 @@ LOSSES = ("train/loss", "val/loss", "val/ngram_loss")  # in one chart
 class TrainingScalars(Callback):
     """Writes, every ``log_every_n_steps``, what tells whether training goes well.
 
-    The learning rate; seconds a step, without validations; the norm of the gradient before clipping; and for each
-    weight matrix the size of its update relative to its own, as the decimal logarithm of the ratio of their norms:
-    about -3 is healthy, far above is too fast, far below too slow. A chart shows the training and the validation loss
-    together with the n-gram's.
+    The learning rate that the step was made with; seconds a step, without validations; the norm of the gradient before
+    clipping; and for each weight matrix the size of its update relative to its own, as the decimal logarithm of the
+    ratio of their norms: about -3 is healthy, far above is too fast, far below too slow. A chart shows the training and
+    the validation loss together with the n-gram's.
 
     Args:
         enabled: Whether anything is written.
@@ -54,6 +54,7 @@ class TrainingScalars(Callback):
             named = {name: value for name, value in pl_module.named_parameters() if value.grad is not None}
             self._before = {name: value.detach().clone() for name, value in named.items() if value.ndim == 2}
             gradients = [value.grad for value in named.values() if value.grad is not None]
+            self._learning_rate = optimizer.param_groups[0]["lr"]  # after the step it is the next one's
             self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
@@ -65,7 +66,7 @@ class TrainingScalars(Callback):
             for name, before in self._before.items()
         }
         now, (then, step) = time.perf_counter(), self._since
-        scalars["train/learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        scalars["train/learning_rate"] = self._learning_rate
         scalars["train/seconds_per_step"] = (now - then) / max(1, trainer.global_step - step)
         scalars["train/gradient_norm"] = self._gradient_norm.item()
         for logger in trainer.loggers:

@@ -11,6 +11,8 @@ from wavenet.runs import RunFolder, whole_file
 class SavedConfiguration(Callback):
     """Writes ``config.yaml`` once it is sure that the training can begin or go on.
 
+    The ``metrics.json`` of a run that goes on is removed: a run that has one is finished.
+
     Args:
         run: The folder of the run, which is made if it is not there.
         text: The resolved configuration.
@@ -23,6 +25,7 @@ class SavedConfiguration(Callback):
         self.run.path.mkdir(parents=True, exist_ok=True)
         with whole_file(self.run.config) as file:
             file.write(self.text)
+        self.run.metrics.unlink(missing_ok=True)
 
 
 class GoingOn(Callback):
