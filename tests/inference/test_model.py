@@ -42,6 +42,8 @@ def test_the_rank_of_the_top_words_is_their_place(model: TrainedModel) -> None:
         assert low <= place <= high < low + 3
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         model.ranks(0)
+    with pytest.raises(ValueError, match="num_samples must be at most 1000000, got 18446744073709551616"):
+        model.ranks(2**64)
 
 
 def test_words_of_the_corpus_do_not_come(tiny_run: Path) -> None:

@@ -40,6 +40,8 @@ def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set_threads(network, 2) == 2
     with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
         set_threads(network, 0)
+    with pytest.raises(ArgumentError, match="threads must be at most 1024, got 18446744073709551616"):
+        set_threads(network, 2**64)
 
 
 @pytest.mark.parametrize(

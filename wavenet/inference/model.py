@@ -8,13 +8,14 @@ from torch import nn
 
 from wavenet.corpus.splitting import Split
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.errors import check_at_least
+from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.patterns import MAX_LENGTH, WantedOptions
 from wavenet.inference.sampling import Sampler, SamplerOptions, Words
 from wavenet.inference.scoring import Character, Ranks, Score, explain, score
 from wavenet.inference.search import Ranking, top
 
 NUM_SAMPLERS = 4  # that a model keeps; with words that must not come, one can take tens of megabytes
+MAX_SAMPLES = 1_000_000  # that ranks are estimated from; they are kept, and take a minute
 
 
 class Source(Protocol):
@@ -109,10 +110,12 @@ class TrainedModel:
         """What estimates the rank of a log-probability among all words that :meth:`sample` draws, from so many of them.
 
         Raises:
-            ArgumentError: ``num_samples`` is below 1.
+            ArgumentError: ``num_samples`` is below 1 or above ``MAX_SAMPLES``.
             ValueError: The model ends no word.
         """
         check_at_least(1, num_samples=num_samples)
+        if num_samples > MAX_SAMPLES:
+            raise ArgumentError("num_samples", f"must be at most {MAX_SAMPLES}, got {num_samples}")
         drawn: dict[str, float] = {}
         for words, log_probs in self.sampler().independent_draws(num_samples, seed):
             drawn.update(zip(words, log_probs, strict=True))

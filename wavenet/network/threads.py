@@ -5,13 +5,16 @@ import os
 import torch
 from torch import nn
 
-from wavenet.errors import check_at_least
+from wavenet.errors import ArgumentError, check_at_least
 
 LARGE = 70_000
 """Numbers in a network's largest matrix from which on more than one thread pays (``benchmarks/busy.py``)."""
 
 MOST = 4
 """Threads beyond which layers of these widths have nothing left to divide."""
+
+TOO_MANY = 1024
+"""Threads beyond which a number is a slip, and more than a system may give."""
 
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -28,10 +31,12 @@ def set_threads(network: nn.Module, threads: int | None = None) -> int:
         threads: The user's choice; without one the environment's counts (``OMP_NUM_THREADS``), if it has any.
 
     Raises:
-        ArgumentError: ``threads`` is below 1.
+        ArgumentError: ``threads`` is below 1 or above ``TOO_MANY``.
     """
     if threads is not None:
         check_at_least(1, threads=threads)
+        if threads > TOO_MANY:
+            raise ArgumentError("threads", f"must be at most {TOO_MANY}, got {threads}")
     elif any(name in os.environ for name in CHOSEN_BY_USER):
         return torch.get_num_threads()
     else:
