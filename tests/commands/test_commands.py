@@ -308,6 +308,8 @@ def test_a_folder_or_an_experiment_is_taken_for_its_newest_run(
         ("sample --pattern [", "--pattern must have a ] for its ["),
         ("sample --pattern b? --min_length 3", "--pattern matches no word"),
         ("sample --format xml", "--format"),
+        ("sample -n=--", "argument --num_words: expected one argument, got --"),
+        ("sample --prefix=--", "--prefix"),
         ("sample -n x", "invalid int value: 'x'"),
         ("sample -n -1", "--num_words must be at least 1, got -1"),
         ("sample -n 0", "--num_words must be at least 1, got 0"),

@@ -109,6 +109,9 @@ class Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(arguments)
         if unknown:
             raise UsageError(unknown_options(unknown, self._option_string_actions))
+        for option, action in self._option_string_actions.items():
+            if isinstance(getattr(options, action.dest, None), list):  # what older versions of argparse make of --
+                raise UsageError(f"argument {option}: expected one argument, got --")
         return options
 
     def error(self, message: str) -> NoReturn:
