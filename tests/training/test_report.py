@@ -1,6 +1,7 @@
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,11 +9,12 @@ from rich.console import Console
 
 from wavenet.corpus.splitting import Part, Split
 from wavenet.inference.checkpoint import read_checkpoint
+from wavenet.inference.model import TrainedModel
 from wavenet.network.config import NetworkConfig
 from wavenet.runs import RunFolder
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
-from wavenet.training.report import Training, collect_metrics, print_report, sort_samples, write_metrics
+from wavenet.training.report import Training, collect_metrics, loss_table, print_report, sort_samples, write_metrics
 
 
 def test_samples_are_sorted_by_where_they_stand() -> None:
@@ -44,6 +46,24 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     for word in ("quen", ":cat:", "[/b]"):  # one a line, since a word may hold spaces and commas
         assert any(line.rstrip("│ ").endswith(word) for line in text.splitlines())
     assert "tensorboard" not in text
+
+
+@pytest.mark.parametrize("batching", ["words", "windows"])
+def test_of_a_large_list_a_part_of_train_is_measured(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch, batching: Any
+) -> None:
+    monkeypatch.setattr("wavenet.training.report.MEASURED", 7)
+    data = WordsDataModule(str(words_file), batching=batching)
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
+    metrics = collect_metrics(model, data, None, Training(steps=0, seconds=1.0, seed=1, threads=1))
+    scored = TrainedModel(model.network, model.vocabulary).score(data.split.train.words[:7])
+    tokens = sum(len(score.word) + 1 for score in scored)
+    assert metrics["train/words"] == 7
+    assert metrics["train/loss"] == pytest.approx(-sum(score.log_prob for score in scored) / tokens)
+    assert str(loss_table(metrics).columns[1].header) == "train (7 words)"
+    scored = TrainedModel(model.network, model.vocabulary).score(data.split.val.words)
+    tokens = sum(len(score.word) + 1 for score in scored)
+    assert metrics["val/loss"] == pytest.approx(-sum(score.log_prob for score in scored) / tokens)
 
 
 def test_the_last_checkpoint_stands_in_for_a_missing_best(tmp_path: Path) -> None:

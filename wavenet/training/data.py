@@ -147,11 +147,13 @@ class WordsDataModule(L.LightningDataModule):
         """The test split, each example once, in order."""
         return self.eval_dataloader("test")
 
-    def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Any split (train, val or test), each example once, in order."""
+    def eval_dataloader(self, split: str, num_words: int | None = None) -> DataLoader[Batch]:
+        """Any split (train, val or test), or as many of its words, each example once, in order."""
         dataset = self.dataset(split)
         size = CHUNK * 4 // (self.block_size if isinstance(dataset, WindowDataset) else WORD_LENGTH)
-        order = BatchIndices(len(dataset), max(1, size))
+        words = getattr(self.split, split).words[:num_words]
+        examples = sum(map(len, words)) + len(words) if isinstance(dataset, WindowDataset) else len(words)
+        order = BatchIndices(examples, max(1, size))
         return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
 
     def predict_dataloader(self) -> DataLoader[Batch]:
