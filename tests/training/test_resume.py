@@ -342,9 +342,9 @@ DEATHS = st.one_of(
 )
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @example(way=0, deaths=[("on_train_batch_start", 9), ("on_train_batch_start", 13)])  # two ends of epochs
-@given(way=st.sampled_from(range(len(WAYS))), deaths=st.lists(DEATHS, min_size=1, max_size=3))
+@given(way=st.sampled_from(range(len(WAYS))), deaths=st.lists(DEATHS, min_size=1, max_size=2))
 def test_trainings_that_crash_anywhere(
     words_file: Path, tmp_path_factory: pytest.TempPathFactory, way: int, deaths: list[tuple[str, int]]
 ) -> None:

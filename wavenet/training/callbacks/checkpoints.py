@@ -104,7 +104,7 @@ class LastCheckpoint(Checkpoint):
         The next checkpoint would otherwise be of an epoch that has not begun, and be gone on from with the wrong one.
         """
         progress = trainer.fit_loop.epoch_progress
-        if progress.current.ready == progress.current.processed:
+        if progress.current.ready == progress.current.processed:  # type: ignore[attr-defined]
             progress.increment_ready()
             progress.increment_started()
 
