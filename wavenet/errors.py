@@ -1,5 +1,6 @@
 """The errors that the command line tells apart: how it was called, and a wrong value of an argument."""
 
+import reprlib
 from collections.abc import Collection, Iterable
 from dataclasses import fields
 from difflib import get_close_matches
@@ -48,7 +49,7 @@ def check_types(config: Any, leave_out: Collection[str] = ()) -> None:
             continue
         value, kind = getattr(config, field.name), type(field.default)
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ArgumentError(field.name, f"must be of type {kind.__name__}, got {value!r}")
+            raise ArgumentError(field.name, f"must be of type {kind.__name__}, got {reprlib.repr(value)}")
 
 
 def check_at_least(minimum: int, **arguments: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import IO, Any, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 RUNS = Path("runs")
 PROGRAMS = {"wavenet": "wavenet", "tensorboard": "tensorboard.main"}  # the modules behind them
@@ -172,6 +173,24 @@ def remove_parts(path: Path) -> None:
     target = path.resolve()
     for part in target.parent.glob(f".{target.name}.*"):
         part.unlink(missing_ok=True)
+
+
+def open_regular(path: Path, expected: str) -> BinaryIO:
+    """Opens a file to read its bytes, which a device, or a pipe, may have without an end, or never.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the messages: ``a checkpoint file``.
+
+    Raises:
+        OSError: It is missing, unreadable, a directory, or no regular file.
+    """
+    kind = path.stat().st_mode
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(f"expected {expected}, got the directory {path}")
+    if not stat.S_ISREG(kind):
+        raise OSError(f"expected {expected}, got {path}, which is a device or a pipe")
+    return open(path, "rb")
 
 
 PACKAGE = Path(__file__).resolve().parent

@@ -55,7 +55,7 @@ def test_what_is_not_a_checkpoint(tmp_path: Path, content: bytes) -> None:
 def test_a_pickled_object_is_refused_and_not_executed(tmp_path: Path) -> None:
     path, sprung = tmp_path / "evil.ckpt", tmp_path / "sprung"
     torch.save({"state_dict": {}, "hyper_parameters": {"x": Trap(sprung)}}, path)
-    with pytest.raises(CheckpointError, match="not plain data; nothing in it was executed"):
+    with pytest.raises(CheckpointError, match=r"not plain data .*; nothing in it was executed"):
         read_checkpoint(path)
     assert not sprung.exists()
     torch.load(path, weights_only=False)

@@ -178,6 +178,8 @@ def one_line_errors() -> Iterator[None]:
         if isinstance(error, ArgumentError):
             fail(f"--{error}", 2)
         fail(error, 2 if isinstance(error, UsageError) else 1)
+    except MemoryError:
+        fail("there is not enough memory: expected a smaller model, corpus or batch", 1)
     except Exception as error:  # what nobody has foreseen: still one line, and nothing half-written
         if os.environ.get("WAVENET_TRACEBACK"):
             raise

@@ -149,9 +149,15 @@ def source(path: str) -> str:
 
 
 def count_lines(path: str) -> int | None:
-    """How many lines a file has, for the progress bar; stdin and a pipe can be read only once."""
-    if path == STDIN or (Path(path).exists() and not Path(path).is_file()):
+    """How many lines a file has, for the progress bar; stdin and a pipe can be read only once.
+
+    Raises:
+        OSError: The file is missing, unreadable, a directory, or a device, which may have no end.
+    """
+    if path == STDIN or Path(path).is_fifo():
         return None
+    if Path(path).is_char_device() or Path(path).is_block_device():
+        raise OSError(f"expected a file with one word per line, got the device {path}; - is stdin")
     with open(path, "rb") as file:
         return sum(1 for _ in file)
 

@@ -10,8 +10,8 @@ from pathlib import Path, PureWindowsPath
 from rich.console import Console
 from rich.progress import wrap_file
 
-from wavenet.corpus.reading import Corpus, read_corpus
-from wavenet.runs import IN_CLONE, shipped, whole_file
+from wavenet.corpus.reading import EXPECTED, LARGEST, Corpus, read_corpus
+from wavenet.runs import IN_CLONE, open_regular, shipped, whole_file
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
@@ -69,10 +69,11 @@ def find_corpus(recorded: str, sha256: str, checkpoint: Path) -> Path:
 
 
 def sha256_of(path: Path) -> str | None:
-    """The SHA-256 of a file, if it can be read."""
+    """The SHA-256 of a file, if it can be read and is not too large for a corpus."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open_regular(path, EXPECTED) as file:
+            too_large = os.fstat(file.fileno()).st_size > LARGEST
+            return None if too_large else hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
 

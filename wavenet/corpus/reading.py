@@ -1,11 +1,16 @@
 """Reading a corpus: a UTF-8 file with one word per line."""
 
 import hashlib
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavenet.runs import open_regular
+
+EXPECTED = "a text file with one word per line"
+LARGEST = 2**30  # bytes; a checkpoint may name any file as its corpus
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # what could garble a terminal or break a line
 SURROUNDING = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")  # of a field: white space, and byte order marks of joined files
 
@@ -32,15 +37,16 @@ def read_corpus(path: Path, note: str | None = None) -> Corpus:
     order mark is dropped, also where files were joined, and all kinds of line ends are read.
 
     Raises:
-        OSError: The file is missing, a directory or unreadable.
-        ValueError: The file is not UTF-8, holds no words, or has a line with labels but no word.
+        OSError: The file is missing, unreadable, a directory, a device or a pipe.
+        ValueError: The file is not UTF-8, holds no words, is larger than 1 GiB, or has a line with labels but no word.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path, EXPECTED) as file:
+            if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+                raise ValueError(f"{path} has {size:,} bytes: expected words that fit in memory, at most {LARGEST:,}")
+            content = file.read(LARGEST)
     except FileNotFoundError:
-        raise FileNotFoundError(f"words not found: expected a text file with one word per line at {path}") from None
-    except IsADirectoryError:
-        raise IsADirectoryError(f"expected a text file with one word per line, got the directory {path}") from None
+        raise FileNotFoundError(f"words not found: expected {EXPECTED} at {path}") from None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

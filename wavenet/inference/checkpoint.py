@@ -1,7 +1,7 @@
 """What a checkpoint records, written and read here alone. It is read safely, and without the code that trained it."""
 
-import io
 import pickle
+import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,19 +13,22 @@ from torch import nn
 
 import wavenet
 from wavenet.corpus.download import find_corpus, path_to_record
-from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.reading import CONTROL, Corpus, read_corpus
 from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.errors import ArgumentError
+from wavenet.inference.archive import ArchiveError, check_archive
 from wavenet.inference.model import TrainedModel
+from wavenet.inference.weights import check_finite_logits, check_shape, check_weights
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
-from wavenet.runs import whole_file
+from wavenet.runs import open_regular, whole_file
 
 FORMAT = 2
 """Raised when older versions could not read what is written; :func:`upgraded` reads what they wrote."""
 
 TRAINED_ON = "WordsDataModule"  # the entry that says what a network was trained on, as Lightning names it
+LONGEST_PATH = 4096  # of a corpus; longer ones no system opens
 NETWORK = "network."  # what the names of a network's weights begin with
 
 
@@ -85,8 +88,19 @@ class TrainedOn:
         values = {field.name: plain[field.name] for field in fields(cls)}
         for name, kind in get_type_hints(cls).items():
             if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):
-                raise TypeError(f"{name} of the corpus is recorded as {values[name]!r}")
-        return cls(**values)
+                raise TypeError(f"{name} of the corpus is recorded as {reprlib.repr(values[name])}")
+        found = cls(**values)
+        counts = [
+            found.longest_word or 0,
+            *found.words.values(),
+            *found.examples.values(),
+            *found.also_in_train.values(),
+        ]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("what the corpus holds is not recorded as counts")
+        if len(found.path) > LONGEST_PATH or "\0" in found.path:
+            raise ValueError(f"the corpus is recorded as {reprlib.repr(found.path)}, which is no path")
+        return found
 
     def read_corpus(self) -> Corpus:
         """The corpus.
@@ -158,20 +172,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"checkpoint not found: {path}")
-    if path.is_dir():
-        raise IsADirectoryError(f"expected a checkpoint file, got the directory {path}")
-    file = io.BytesIO(path.read_bytes())
-    try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} was refused: it is no checkpoint, or holds a pickled object that is not plain data; "
-            f"nothing in it was executed"
-        ) from None
-    except Exception as error:  # torch.load has no error class of its own for what is not a checkpoint
-        raise CheckpointError(
-            f"{path} is truncated or not a checkpoint: expected a .ckpt file written by training"
-        ) from error
+    with open_regular(path, "a checkpoint file") as file:
+        try:
+            check_archive(file)
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except (ValueError, pickle.UnpicklingError) as error:
+            reason = error if isinstance(error, ArchiveError) else "it holds what is not plain data"
+            raise CheckpointError(f"{path} was refused: {reason}; nothing in it was executed") from None
+        except Exception as error:  # torch.load has no error class of its own for what is not a checkpoint
+            raise CheckpointError(
+                f"{path} is truncated or not a checkpoint: expected a .ckpt file written by training"
+            ) from error
     missing = {"state_dict", "hyper_parameters"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise CheckpointError(f"{path} is not a wavenet checkpoint: expected the entries {', '.join(sorted(missing))}")
@@ -217,7 +230,7 @@ def whole_model_expected(path: str | Path) -> Iterator[None]:
     """Makes a :class:`CheckpointError` of what goes wrong when the content of a checkpoint is used."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
 
 
@@ -239,18 +252,21 @@ def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
         KeyError, TypeError, ValueError: Something is missing or wrong.
     """
     settings = content["hyper_parameters"]
-    if not isinstance(settings["alphabet"], str):
-        raise TypeError(f"the alphabet is {settings['alphabet']!r}")
+    alphabet = settings["alphabet"]
+    if not isinstance(alphabet, str) or CONTROL.search(alphabet):
+        raise TypeError(f"the alphabet is {reprlib.repr(alphabet)}")
     weights = content["state_dict"]
-    if not all(value.isfinite().all() for value in weights.values()):
-        raise ValueError("its weights are not all finite numbers")
+    check_weights(weights)
     trained_on = TrainedOn.of(content[TRAINED_ON]) if TRAINED_ON in content else None
     if trained_on is not None:
         corpus = find_corpus(trained_on.path, trained_on.sha256, Path(path))
         trained_on = replace(trained_on, path=str(corpus))
+    network = None if settings["network"] is None else NetworkConfig.of(settings["network"])
+    if network is not None:
+        check_shape(network, len(Vocabulary(alphabet)), weights)
     return Record(
-        alphabet=settings["alphabet"],
-        network=None if settings["network"] is None else NetworkConfig.of(settings["network"]),
+        alphabet=alphabet,
+        network=network,
         optimization=dict(settings["optimization"]),
         trained_on=trained_on,
         weights={name.removeprefix(NETWORK): value for name, value in weights.items()},
@@ -285,4 +301,5 @@ def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel
         if network is None:
             network = build(cast(NetworkConfig, record.network), len(vocabulary))
         network.load_state_dict(dict(record.weights))
+        check_finite_logits(network, len(vocabulary))
     return TrainedModel(network, vocabulary, record.trained_on)

@@ -1,11 +1,14 @@
 """A network's hyper-parameters, written once: the builder, training, the command line and checkpoints take these."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Literal, get_args, get_type_hints
 
 from wavenet.errors import ArgumentError, check_at_least, check_types
+
+LONGEST_CONTEXT = 2**20  # tokens, more than any word has
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class NetworkConfig:
         listed = isinstance(sizes, tuple) and all(type(size) is int for size in sizes)
         check_types(self, leave_out=["group_size"] if listed else [])
         check_at_least(1, block_size=self.block_size, embedding_dim=self.embedding_dim, hidden_dim=self.hidden_dim)
+        if self.block_size > LONGEST_CONTEXT:
+            raise ArgumentError(
+                "block_size", f"must be at most {LONGEST_CONTEXT:,}, got {reprlib.repr(self.block_size)}"
+            )
         hints = get_type_hints(type(self))
         for name in ("activation", "norm"):
             if (value := getattr(self, name)) not in (choices := get_args(hints[name])):
@@ -55,11 +62,13 @@ class NetworkConfig:
         if not 0 <= self.dropout < 1:
             raise ArgumentError("dropout", f"must be from 0 to below 1, got {self.dropout}")
         groups = self.group_sizes
-        if (min(groups, default=0) < 2 and groups != (1,)) or prod(groups) != self.block_size:
+        too_many = len(groups) > LONGEST_CONTEXT.bit_length()
+        if too_many or (min(groups, default=0) < 2 and groups != (1,)) or prod(groups) != self.block_size:
+            got = f"{len(groups):,} of them" if too_many else "·".join(map(str, groups)) or "none"
             raise ArgumentError(
                 "group_size",
-                f"{self.group_size} does not make block_size {self.block_size}: expected group sizes above 1 whose "
-                f"product is {self.block_size}, got {'·'.join(map(str, groups)) or 'none'}",
+                f"{reprlib.repr(self.group_size)} does not make block_size {self.block_size}: expected group sizes "
+                f"above 1 whose product is {self.block_size}, got {got}",
             )
 
     @property

@@ -19,7 +19,9 @@ from wavenet.inference.checkpoint import (
     record_of,
     whole_model_expected,
 )
+from wavenet.inference.weights import check_finite_logits
 from wavenet.training.module import LanguageModel
+from wavenet.training.restoring import restored
 
 ABOVE_ZERO = (
     "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps", "val_check_interval",
@@ -50,6 +52,9 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
             raise ValueError("its network is one of the user's own: use it from Python")
         model = LanguageModel(record.alphabet, record.network, record.optimization)
         model.network.load_state_dict(dict(record.weights))
+        check_finite_logits(model.network, len(model.vocabulary))
+        if going_on:
+            restored(content)
     return record
 
 

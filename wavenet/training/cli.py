@@ -399,7 +399,10 @@ class WaveNetCLI(LightningCLI):
             kwargs.update(logger=False, enable_checkpointing=False)
         self.trainer_defaults["callbacks"] = callbacks
         plugins = config.plugins or []
-        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), WholeCheckpointIO()]
+        plugins = [
+            *(plugins if isinstance(plugins, list) else [plugins]),
+            WholeCheckpointIO(going_on=self.subcommand == "fit"),
+        ]
         with wrong_trainer_options(given):
             trainer = super().instantiate_trainer(enable_model_summary=False, plugins=plugins, **kwargs)
         if "bf16" in str(config.precision) and trainer.strategy.root_device.type == "cpu" and not has_bf16():

@@ -22,8 +22,7 @@ from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
 from wavenet.training.loss import TokenLoss, check_finite
 from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make
-
-BLOCK = "block_losses"  # the entry of a checkpoint for the losses since the last point of train/loss
+from wavenet.training.restoring import BLOCK, forget_paths
 
 
 class LanguageModel(L.LightningModule):
@@ -174,7 +173,10 @@ class LanguageModel(L.LightningModule):
             ValueError: No steps are left, and ``finishing`` is not set; or what the checkpoint keeps of the losses is
                 none.
         """
-        if self._trainer is None or self.trainer.state.fn != "fit":
+        if self._trainer is None:
+            return
+        forget_paths(checkpoint, self.trainer)
+        if self.trainer.state.fn != "fit":
             return
         total, done = self.trainer.estimated_stepping_batches, checkpoint["global_step"]
         if done > total or (done == total and not self.finishing):

@@ -14,8 +14,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.errors import ArgumentError
-from wavenet.inference.checkpoint import read_checkpoint, write_checkpoint
+from wavenet.inference.checkpoint import read_checkpoint, whole_model_expected, write_checkpoint
 from wavenet.runs import BEST, LAST, RunFolder, remove_parts
+from wavenet.training.restoring import evaluated, restored
 
 CHECKPOINT_SECONDS = 60.0
 FIRST_SECONDS = 5.0  # after which a training is worth going on with
@@ -157,11 +158,21 @@ def checkpoints(run: RunFolder, validated: bool = True, seconds: float = CHECKPO
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a run's checkpoints whole or not at all, and reads them as safely as every command does."""
+    """Writes a run's checkpoints whole or not at all, and reads of them only what is needed and plain.
+
+    Args:
+        going_on: Whether trainings go on from what is read; an evaluation needs the weights alone.
+    """
+
+    def __init__(self, going_on: bool = True) -> None:
+        super().__init__()
+        self.going_on = going_on
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(path)
+        content = read_checkpoint(path)
+        with whole_model_expected(path):
+            return restored(content) if self.going_on else evaluated(content)
