@@ -26,6 +26,8 @@ TINY = [
     "--model.network.dropout=0",
 ]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes programs in the background ignore it
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,7 @@ def test_what_goes_wrong_while_running(cli_error: CliError, words_file: Path, tm
     [
         ("model: {network: {hidden_dim: null}}", "--model.network.hidden_dim must be of type int, got None", 2),
         ("model: {network: {residual: null}}", "--model.network.residual must be of type bool, got None", 2),
+        ("data: {batch_size: null}", "--data.batch_size must be at least 2", 2),
         ("model: {optimization: {learning_rate: null}}", "learning_rate must be of type float, got None", 2),
         ("samples: null", "error: ", 1),
         ("trainer: {check_val_every_n_epoch: 0}", "--trainer.check_val_every_n_epoch must be above 0, got 0", 2),

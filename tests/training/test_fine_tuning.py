@@ -105,5 +105,14 @@ def test_what_cannot_be_begun_with(
     assert message in cli_error(*arguments, code=code)
 
 
+def test_words_that_the_weights_were_trained_on_are_no_validation_words(
+    cli_error: Callable[..., str], tiny_run: Path, words_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path]
+    message = "--data.split_seed contradicts the checkpoint: expected 42, got 7"
+    best = tiny_run / "checkpoints" / "best.ckpt"
+    assert message in cli_error(*arguments, "--init_from", best, "--data.split_seed=7", code=2)
+
+
 def test_only_a_training_begins_with_weights(cli_error: Callable[..., str]) -> None:
     assert "unrecognized arguments: --init_from" in cli_error("test", "--init_from=x.ckpt", code=2)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,25 @@ def test_the_ngram_stands_beside_the_losses(
     assert ("predicts the validation words better than the network" in said) == enabled  # after four steps
     assert metrics["val/standard_error"] > 0
     assert metrics["threads"]["number"] >= 1
+
+
+def test_what_goes_with_a_given_option_is_not_chosen_against_it(words_file: Path) -> None:
+    words = WordsDataModule(str(words_file)).split.train.words
+    chosen = chosen_for(words, {"trainer.val_check_interval": 5})
+    assert chosen["trainer.check_val_every_n_epoch"] is None  # 5 steps, however many an epoch has
+    assert "trainer.val_check_interval" not in chosen
+    assert "model.network.block_size" not in chosen_for(words, {"model.network.group_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--data.batch_size=0", "--data.batch_size must be at least 2, for batch norm to have a variance, got 0"),
+        ("--model.network.block_size=-1", "--model.network.block_size must be at least 1, got -1"),
+    ],
+)
+def test_a_value_that_the_rule_cannot_use_is_refused(
+    words_file: Path, tmp_path: Path, cli_error: Callable[..., str], option: str, message: str
+) -> None:
+    arguments = ["fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, option]
+    assert message in cli_error(*arguments, code=2)

@@ -1,5 +1,6 @@
 """What looks wrong with a list of words, though it can be read: said before training, in one line each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import mean
 
@@ -11,18 +12,21 @@ MOST = 0.8  # of the lines
 MUCH_LONGER = 4  # times as long as the context
 
 
-def oddities(corpus: Corpus, block_size: int) -> list[str]:
+def oddities(corpus: Corpus, block_size: int, deduplicate: bool = False) -> list[str]:
     """What looks wrong with a corpus, for a network that sees ``block_size`` characters.
+
+    Where words are counted once (``deduplicate``), repetitions are not.
 
     Examples:
         >>> from pathlib import Path
         >>> words = ["name,city", "emma,rome", "ava,oslo"]
         >>> oddities(Corpus(Path("list.csv"), "", words, [()] * 3), block_size=8)  # doctest: +NORMALIZE_WHITESPACE
         ['list.csv looks like a table with commas: each line is one word here; keep one column, or use tabs',
-        "line 1 of list.csv, 'name,city', looks like a header: it is one of the words here; take it out"]
+        "'name,city', the first word of list.csv, looks like a header: take its line out if it is no word"]
     """
     name, words = corpus.path.name, corpus.words
-    found = (table(name, words), header(name, words), duplicates(name, words), long_words(name, words, block_size))
+    repeated = None if deduplicate else duplicates(name, words)
+    found = (table(name, words), header(name, words), repeated, long_words(name, words, block_size))
     return [line for line in found if line]
 
 
@@ -30,8 +34,8 @@ def table(file: str, words: Sequence[str]) -> str | None:
     """Whether most lines have the same number of separators."""
     for separator, name in SEPARATORS.items():
         counts = [word.count(separator) for word in words]
-        usual = max(set(counts), key=counts.count)
-        if usual and counts.count(usual) >= MOST * len(words):
+        ((usual, often),) = Counter(counts).most_common(1)
+        if usual and often >= MOST * len(words):
             return f"{file} looks like a table with {name}: each line is one word here; keep one column, or use tabs"
     return None
 
@@ -42,7 +46,7 @@ def header(file: str, words: Sequence[str]) -> str | None:
     for separator in SEPARATORS:
         first = first.replace(separator, " ")
     if HEADERS & set(first.casefold().replace("_", " ").split()) and words.count(words[0]) == 1:
-        return f"line 1 of {file}, {words[0]!r}, looks like a header: it is one of the words here; take it out"
+        return f"{words[0]!r}, the first word of {file}, looks like a header: take its line out if it is no word"
     return None
 
 

@@ -41,7 +41,10 @@ def split_corpus(corpus: Corpus, seed: int, deduplicate: bool = False) -> Split:
     begin, end = int(0.8 * len(lines)), int(0.9 * len(lines))
     parts = (lines[:begin], lines[begin:end], lines[end:])
     if not all(parts):
-        raise ValueError(f"expected at least 6 words, enough for train, validation and test splits, got {len(lines)}")
+        kind = "different words" if deduplicate else "words"
+        raise ValueError(
+            f"{corpus.path}: expected at least 6 {kind}, enough for train, validation and test splits, got {len(lines)}"
+        )
     return Split(*(Part([word for word, _ in part], [label for _, label in part]) for part in parts))
 
 

@@ -287,6 +287,9 @@ class Sampler:
         """Draws words from pools of directed draws; empty batches say that a pool has grown."""
         while num_words > 0 and self.num_draws < self.limit:
             removed = self._excluded([*drawn]) if drawn else self._opening().removed
+            if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
+                self.exhausted = True
+                return
             pool, wanted = Pool(), min(num_words, MOST_FROM_POOL)
             last = min(self.limit, self.num_draws + max(16 * CHUNK, LARGEST_POOL * wanted))
             while pool.effective_size < RESERVE * wanted and self.num_draws < last:

@@ -50,7 +50,8 @@ from wavenet.training.recipe import chosen_for, describe
 from wavenet.training.report import Training, finish_run
 
 DEFAULT_CONFIG = shipped("configs") / "default.yaml"
-NOT_GIVEN = -1  # a block size that nobody gives
+BLOCK_SIZE, LINKED = "model.network.block_size", "data.block_size"  # the second follows the first
+NOT_GIVEN = -(2**60)  # a block size that nobody types
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
@@ -186,15 +187,14 @@ class WaveNetCLI(LightningCLI):
         settled = {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
         if self.recorded is not None:
             given |= settled
-        if self.taken_from is not None:  # the shape alone is its
-            chosen = ("dropout", "learning_rate", "weight_decay")
-            given |= {option: value for option, value in settled.items() if not option.endswith(chosen)}
+        if self.taken_from is not None:  # the rule does not choose another shape than the checkpoint's
+            given |= {option: value for option, value in settled.items() if option not in MAY_CHANGE}
         data = config.data
         words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
         self.chosen = chosen_for(words, given)
         for option, value in self.chosen.items():
             config[option] = value
-        data.block_size = config.model.network.block_size
+        config[LINKED] = config[BLOCK_SIZE]
 
     def setup_parser(self, *args: Any) -> None:
         """Adds the options that only a training has."""
@@ -220,9 +220,9 @@ class WaveNetCLI(LightningCLI):
     def _given_options(self) -> dict[str, Any]:
         """The options that stand on the command line or in a ``--config``."""
         name, *rest = self.args
-        linked = f"--model.network.block_size={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
+        linked = f"--{BLOCK_SIZE}={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
         given = vars(self.parser.parse_args([name, linked, *rest], defaults=False)[name].as_flat())
-        return {option: value for option, value in given.items() if value != NOT_GIVEN or "block_size" not in option}
+        return {option: value for option, value in given.items() if (option, value) != (BLOCK_SIZE, NOT_GIVEN)}
 
     def instantiate_classes(self) -> None:
         """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
@@ -231,6 +231,7 @@ class WaveNetCLI(LightningCLI):
         except ArgumentError as error:
             options = vars(self.config[self.subcommand].as_flat())
             names = [name for name in options if name == error.name or name.endswith(f".{error.name}")]
+            names = [name for name in names if name != LINKED] or names
             raise ArgumentError(names[0] if len(names) == 1 else error.name, error.problem) from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -246,7 +247,7 @@ class WaveNetCLI(LightningCLI):
         )
         for name, callback in MONITORS.items():
             parser.add_class_arguments(callback, name)
-        parser.link_arguments("model.network.block_size", "data.block_size")
+        parser.link_arguments(BLOCK_SIZE, LINKED)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
@@ -349,10 +350,12 @@ class WaveNetCLI(LightningCLI):
             raise ArgumentError(
                 "data.batching", "must be windows for a norm that keeps statistics per position, got words"
             )
+        self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.taken_from is not None:
+            if self.taken_from.trained_on is not None:
+                self.datamodule.load_state_dict(asdict(self.taken_from.trained_on))
             known = take_weights(self.taken_from, self.model.network, self.model.vocabulary)
             print(f"note: weights from {self.config.fit.init_from}, {known}", file=sys.stderr)
-        self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return
         corpus = self.datamodule.corpus
@@ -413,7 +416,8 @@ class WaveNetCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Says what looks odd about the words, and which settings were chosen for them."""
-        for oddity in oddities(self.datamodule.corpus, receptive_field(self.model.network)):
+        data = self.datamodule
+        for oddity in oddities(data.corpus, receptive_field(self.model.network), data.deduplicate):
             print(f"note: {oddity}", file=sys.stderr)
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))

@@ -65,7 +65,7 @@ class WordsDataModule(L.LightningDataModule):
         check_at_least(1, block_size=block_size)
         if batching not in ("words", "windows"):
             raise ArgumentError("batching", f"must be words or windows, got {batching}")
-        if batch_size < 2:
+        if not isinstance(batch_size, int) or batch_size < 2:
             raise ArgumentError(
                 "batch_size", f"must be at least 2, for batch norm to have a variance, got {batch_size}"
             )

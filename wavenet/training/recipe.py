@@ -11,9 +11,8 @@ from typing import Any
 NAMES_WORDS, NAMES_TOKENS = 25_626, 182_625
 """The training split of names.txt, the list that the defaults of the classes are made for."""
 
-
-NAMES_PERPLEXITY = 20
-"""Hardly more than that of their characters, 16.6, and less than that of any alphabet but the plain Latin one."""
+RICH_ALPHABET = 20
+"""The perplexity of characters from which on an alphabet is rich: those of names.txt have 16.6."""
 
 FEWEST_STEPS = 120
 """The steps that a rich alphabet leaves a small list."""
@@ -81,7 +80,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     r = num_tokens / NAMES_TOKENS
     small, large = min(1.0, r), max(1.0, r)
     longer = max(1.0, num_tokens / len(words) / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
-    richer = max(1.0, character_perplexity(words) / NAMES_PERPLEXITY)
+    richer = max(1.0, character_perplexity(words) / RICH_ALPHABET)
     if batch_size is None:
         batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))
         batch_size = max(4, min(batch_size, 2 ** int(log2(max(4, num_examples / 3)))))
@@ -119,14 +118,15 @@ def character_perplexity(words: Sequence[str]) -> float:
 
 
 FINE_TUNING = 0.3
-"""Of the learning rate, for a network that begins with another's weights."""
+"""How much of its learning rate a network gets that begins with another's weights."""
 
 
 def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """What the command line chooses for the words of a training split: values of options that are not ``given``.
 
-    Whoever gives a number of steps or epochs decides how long training takes, and is validated after each epoch. A
-    network that begins with another's weights has a lower learning rate.
+    Whoever gives a number of steps or epochs decides how
+    long training takes, and is validated after each epoch. A network that begins with another's weights has a lower
+    learning rate.
 
     Examples:
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
@@ -134,7 +134,8 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
         'model.network.hidden_dim', 'model.network.block_size', 'trainer.log_every_n_steps']
     """
-    recipe = recipe_for(words, given.get("data.batching") == "windows", given.get("data.batch_size"))
+    batch_size = given.get("data.batch_size") or 0
+    recipe = recipe_for(words, given.get("data.batching") == "windows", batch_size if batch_size > 0 else None)
     share = 1.0 if given.get("init_from") is None else FINE_TUNING
     settings: dict[str, Any] = {
         "data.batch_size": recipe.batch_size,
@@ -151,11 +152,15 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         if not {"trainer.val_check_interval", "trainer.check_val_every_n_epoch"} & set(given):
             settings["trainer.val_check_interval"] = ceil(steps / recipe.num_validations)
             settings["trainer.check_val_every_n_epoch"] = None
+    if type(given.get("trainer.val_check_interval")) is int:  # steps are counted, as the rule does, not within an epoch
+        settings["trainer.check_val_every_n_epoch"] = None
+    if "model.network.group_size" in given:
+        del settings["model.network.block_size"]  # the groups of one context make no other
     settings["trainer.log_every_n_steps"] = max(1, min(50, steps // NUM_POINTS))
     return {option: value for option, value in settings.items() if option not in given}
 
 
-NAMES = {
+PHRASES = {
     "data.batch_size": "batches of {:,}",
     "trainer.max_steps": "{:,} steps",
     "model.optimization.learning_rate": "learning rate {:g}",
@@ -173,5 +178,5 @@ def describe(chosen: Mapping[str, Any], num_words: int) -> str:
         >>> describe({"data.batch_size": 16, "trainer.max_steps": 1540, "model.network.dropout": 0.3}, 1228)
         'chosen for 1,228 words: batches of 16, 1,540 steps, dropout 0.3; set any of them to choose yourself'
     """
-    parts = (text.format(chosen[option]) for option, text in NAMES.items() if option in chosen)
+    parts = (text.format(chosen[option]) for option, text in PHRASES.items() if option in chosen)
     return f"chosen for {num_words:,} words: {', '.join(parts)}; set any of them to choose yourself"

@@ -158,8 +158,9 @@ def doubts(metrics: dict[str, Any]) -> list[str]:
         )
     error, num_words = metrics["val/standard_error"], metrics["corpus"]["words"]["val"]
     if error is None or error > UNCERTAIN:
+        kind = "word" if num_words == 1 else "words"
         known = "" if error is None else f", which tell the loss to ± {error:.2f} only"
-        lines.append(f"validation has {num_words:,} word{'s'[: num_words - 1]}{known}: small differences mean nothing")
+        lines.append(f"validation has {num_words:,} {kind}{known}: small differences mean nothing")
     return lines
 
 
@@ -176,9 +177,11 @@ def print_report(
     console.print(table)
     corpus = metrics["corpus"]
     sizes = " / ".join(f"{count:,}" for count in corpus["examples"].values())
+    steps = "1 step" if metrics["steps"] == 1 else f"{metrics['steps']:,} steps"
     console.print(
-        f"{metrics['steps']:,} steps in {metrics['seconds']:.1f} s; {metrics['parameters']:,} parameters; "
+        f"{steps} in {metrics['seconds']:.1f} s; {metrics['parameters']:,} parameters; "
         f"{corpus['words']['train']:,} training words; {sizes} examples in train / validation / test",
+        soft_wrap=True,
     )
     lines = {"Run": str(run.path)}
     if watch_dir is not None:

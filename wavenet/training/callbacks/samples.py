@@ -16,6 +16,8 @@ from wavenet.training.callbacks.tensorboard import escaped, writers
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 
+CHARACTERS = 200_000  # that are drawn after a validation, where words are long
+
 
 class WordSamples(Callback):
     """Writes a table of words after each validation, and the share of new ones among many; shows a few in the terminal.
@@ -24,7 +26,7 @@ class WordSamples(Callback):
 
     Args:
         num_words: Words in the table.
-        num_draws: Draws among whose words the share of new ones is counted.
+        num_draws: Draws among whose words the share of new ones is counted; fewer where words are long.
         seconds: The least time between two lines in the terminal.
         enabled: Whether anything is drawn.
 
@@ -51,7 +53,8 @@ class WordSamples(Callback):
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
         drawn = Words([], [])
-        for batch in trained.draw(self.num_draws, seed=0, max_draws=self.num_draws):
+        num_draws = min(self.num_draws, max(self.num_words, CHARACTERS // trained.sampler().wanted.max_length))
+        for batch in trained.draw(num_draws, seed=0, max_draws=num_draws):
             drawn = Words(drawn.words + batch.words, drawn.log_probs + batch.log_probs)
         kinds = [self._kind(word) for word in drawn.words]
         step = trainer.global_step
