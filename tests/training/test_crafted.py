@@ -88,15 +88,17 @@ def pointing_at(victim: Path, callback: Callable[[str], str]) -> Change:
     """Makes every state of a callback name a folder, in each of the ways that Lightning understands."""
 
     def change(content: dict[str, Any]) -> None:
-        state = {name: callback(str(victim)) for name in PATHS}
+        state: dict[str, Any] = {name: callback(str(victim)) for name in PATHS}
         score = torch.tensor(-1e9)
-        state |= {  # type: ignore[dict-item]
+        state |= {
             "best_k_models": {callback(str(victim)): score}, "best_model_score": score, "kth_value": score,
             "current_score": score, "monitor": "val/loss", "time_elapsed": {"train": 1.0},
         }  # fmt: skip
         own = [kind(victim.parent / "own", monitor="val/loss") for kind in (ModelCheckpoint, OwnCheckpoint)]
         keys = [*content["callbacks"], *(callback.state_key for callback in own), "ModelCheckpoint", "OwnCheckpoint"]
-        content["callbacks"] = {key: dict(state) for key in keys}
+        known = content["callbacks"]
+        content["callbacks"] = {key: known.get(key, {}) | state for key in keys if key != "RandomStates"}
+        content["callbacks"]["RandomStates"] = known["RandomStates"]  # which refuses whatever is not its own
         content["loops"]["fit_loop"]["state_dict"] = dict(state)
         content |= {name: str(victim) for name in PATHS}
 

@@ -73,7 +73,7 @@ def sha256_of(path: Path) -> str | None:
     try:
         with open_regular(path, EXPECTED) as file:
             too_large = os.fstat(file.fileno()).st_size > LARGEST
-            return None if too_large else hashlib.file_digest(file, "sha256").hexdigest()
+            return None if too_large else hashlib.sha256(file.read()).hexdigest()
     except OSError:
         return None
 

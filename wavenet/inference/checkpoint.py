@@ -190,8 +190,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a wavenet checkpoint: expected the entries {', '.join(sorted(missing))}")
     found = content.get("format", 1)
     if not isinstance(found, int) or not 1 <= found <= FORMAT:
+        writer = content.get("wavenet_version", "of an unknown version")
+        found, writer = (x if isinstance(x, int | str | None) else reprlib.repr(x) for x in (found, writer))
         raise CheckpointError(
-            f"{path} has format {found}, written by wavenet {content.get('wavenet_version', 'of an unknown version')}: "
+            f"{path} has format {found}, written by wavenet {writer}: "
             f"this is wavenet {wavenet.__version__}, which reads formats 1 to {FORMAT}; install a newer one"
         )
     if found == FORMAT:
@@ -231,7 +233,8 @@ def whole_model_expected(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
-        raise CheckpointError(f"{path} does not hold a whole model of this version: {error!r}") from error
+        reason = repr(error).split(r"\n")[0]  # torch appends where in its own code it was
+        raise CheckpointError(f"{path} does not hold a whole model of this version: {reason}") from error
 
 
 def renamed(weights: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
@@ -255,6 +258,8 @@ def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
     alphabet = settings["alphabet"]
     if not isinstance(alphabet, str) or CONTROL.search(alphabet):
         raise TypeError(f"the alphabet is {reprlib.repr(alphabet)}")
+    if not isinstance(settings["optimization"], dict):
+        raise TypeError(f"the optimization is {reprlib.repr(settings['optimization'])}")
     weights = content["state_dict"]
     check_weights(weights)
     trained_on = TrainedOn.of(content[TRAINED_ON]) if TRAINED_ON in content else None

@@ -21,7 +21,7 @@ from wavenet.inference.checkpoint import (
 )
 from wavenet.inference.weights import check_finite_logits
 from wavenet.training.module import LanguageModel
-from wavenet.training.restoring import restored
+from wavenet.training.restoring import evaluated, restored
 
 ABOVE_ZERO = (
     "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps", "val_check_interval",
@@ -53,8 +53,7 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
         model = LanguageModel(record.alphabet, record.network, record.optimization)
         model.network.load_state_dict(dict(record.weights))
         check_finite_logits(model.network, len(model.vocabulary))
-        if going_on:
-            restored(content)
+        restored(content) if going_on else evaluated(content)
     return record
 
 

@@ -4,6 +4,7 @@ Lightning restores what stands in a checkpoint as it is. Here every number is me
 has in its place: it is of the same kind, and where only one value makes sense, it is the fresh one that is taken.
 """
 
+import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from math import isfinite
@@ -65,7 +66,7 @@ def evaluated(content: Mapping[str, Any]) -> dict[str, Any]:
     """What an evaluation needs of the content of a checkpoint, which a training needs, too."""
     name = "pytorch-lightning_version"
     if not isinstance(content[name], str) or Version(content[name]) < OLDEST:
-        raise ValueError(f"it was written by Lightning {content[name]!r:.40}: expected {OLDEST} or newer")
+        raise ValueError(f"it was written by Lightning {reprlib.repr(content[name])}: expected {OLDEST} or newer")
     return {key: content[key] for key in OF_ANY_USE if key in content} | {name: content[name]}
 
 
@@ -116,7 +117,7 @@ SCALER_STATE = {"scale": 1.0, "growth_factor": 2.0, "backoff_factor": 0.5, "grow
 
 def loops_of(recorded: Any) -> dict[str, Any]:
     """How far a training was."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a GPU that is not used
         trainer = L.Trainer(accelerator="cpu", enable_model_summary=False, **quiet)
@@ -133,6 +134,8 @@ def optimization_of(content: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     parameters = [torch.nn.Parameter(torch.empty(parameter.shape)) for parameter in network.parameters()]
     optimizer, schedule = make(config, parameters, total)
     fresh = optimizer.state_dict()
+    if not isinstance(state["state"], dict):
+        raise ValueError("optimizer_states.state is no mapping")
     taken = {
         "state": {index: moments(state["state"][index], parameters[index]) for index in state["state"]},
         "param_groups": [settings(*pair) for pair in zip(state["param_groups"], fresh["param_groups"], strict=True)],
@@ -155,7 +158,7 @@ def moments(state: Any, parameter: Tensor) -> dict[str, Tensor]:
     """What the optimizer keeps for a parameter."""
     for name, value in state.items():
         if name not in MOMENTS:
-            raise ValueError(f"optimizer_states has {name!r:.40}")
+            raise ValueError(f"optimizer_states has {reprlib.repr(name)}")
         if value is None:  # SGD without momentum
             continue
         check_tensor(value, f"optimizer_states.{name}")
