@@ -43,9 +43,12 @@ def check_weights(weights: Any) -> None:
 
 
 def on_paper(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
-    """A network without memory for its weights, however many they are."""
-    with torch.device("meta"):
-        return build(config, vocab_size)
+    """A network without memory for its weights, however many they are; a ValueError if they cannot be counted."""
+    try:
+        with torch.device("meta"):
+            return build(config, vocab_size)
+    except (RuntimeError, TypeError, OverflowError):  # whose messages have the lines of torch's own stack
+        raise ValueError("its settings describe a network with more weights than can be counted") from None
 
 
 def check_shape(config: NetworkConfig, vocab_size: int, weights: Mapping[str, Tensor]) -> None:
