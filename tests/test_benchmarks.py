@@ -32,20 +32,21 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("name", "smaller"),
+    ("name", "smaller", "arguments"),
     [
-        ("time_to_loss", {"STEPS": 2}),
-        ("throughput", {"BATCHES": 2}),
-        ("overhead", {}),
-        ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}),
-        ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}),
-        ("busy", {"TRAINED": {"tiny": ["--trainer.max_steps=2", "--model.network.hidden_dim=8"]}}),
-        ("list_sizes", {"SIZES": (30,), "POOLED": 30, "FIXED": {"trainer.max_steps": 2}}),
+        ("time_to_loss", {"STEPS": 2}, []),
+        ("throughput", {"BATCHES": 2}, []),
+        ("overhead", {}, []),
+        ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}, []),
+        ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}, []),
+        ("busy", {"TRAINED": {"tiny": ["--trainer.max_steps=2"]}, "THREADS": {"chosen": ([], {})}}, []),
+        ("list_sizes", {"POOLED": 30, "FIXED": {"trainer.max_steps": 2}}, ["--lists", "phrases", "--sizes", "30"]),
     ],
 )
 def test_every_script_runs(
     name: str,
     smaller: dict[str, object],
+    arguments: list[str],
     words_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -55,7 +56,7 @@ def test_every_script_runs(
     for constant, value in smaller.items():
         assert hasattr(script, constant)
         monkeypatch.setattr(script, constant, value)
-    monkeypatch.setattr("sys.argv", [name, "--path", str(words_file), "--repeats", "1"])
+    monkeypatch.setattr("sys.argv", [name, "--path", str(words_file), "--repeats", "1", *arguments])
     with torch.random.fork_rng():
         script.main()
     assert "threads)" in capsys.readouterr().out
