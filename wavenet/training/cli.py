@@ -1,57 +1,42 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
-import argparse
-import json
 import logging
-import os
-import random
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import lightning as L
-import yaml
-from jsonargparse import dict_to_namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Timer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.corpus.oddities import oddities
-from wavenet.errors import ArgumentError, UsageError, did_you_mean
-from wavenet.inference.checkpoint import Record, TrainedOn
+from wavenet.errors import ArgumentError
+from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
-from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import position_wise, receptive_field
 from wavenet.network.threads import set_threads
-from wavenet.runs import LAST, TO_CONTINUE, TO_USE, RunFolder, command, find_checkpoint, shipped, unfinished_run
+from wavenet.runs import LAST, RunFolder, command
+from wavenet.training.arguments import WordsCLI, expanded
 from wavenet.training.callbacks import MONITORS
-from wavenet.training.callbacks.checkpoints import CHECKPOINT_SECONDS, WholeCheckpointIO, checkpoints
+from wavenet.training.callbacks.checkpoints import WholeCheckpointIO, checkpoints
 from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.layer_table import LayerTable
 from wavenet.training.callbacks.progress import StepProgress
 from wavenet.training.callbacks.random_states import RandomStates
 from wavenet.training.callbacks.record import log_results
 from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
-from wavenet.training.checks import check_trainer, has_bf16, record_to_use, wrong_trainer_options
-from wavenet.training.continuing import settings_of
-from wavenet.training.data import WordsDataModule
+from wavenet.training.checks import check_trainer, has_bf16, wrong_trainer_options
 from wavenet.training.fine_tuning import take_weights
-from wavenet.training.module import LanguageModel
-from wavenet.training.optimization import OptimizationConfig
-from wavenet.training.recipe import chosen_for, describe
+from wavenet.training.recipe import describe
 from wavenet.training.report import Training, finish_run
 
-DEFAULT_CONFIG = shipped("configs") / "default.yaml"
-BLOCK_SIZE, LINKED = "model.network.block_size", "data.block_size"  # the second follows the first
-NOT_GIVEN = -(2**60)  # a block size that nobody types
 NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     ".*does not have many workers",  # the data is in memory already
     "The number of training batches .* is smaller than the logging interval",  # steps are counted, not epochs
@@ -63,286 +48,10 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
 )
 
 
-MAY_CHANGE = ("model.network.dropout", *(f"model.optimization.{name}" for name in ("learning_rate", "weight_decay")))
-"""The settings that a training may go on with otherwise than a checkpoint has them."""
+class WaveNetCLI(WordsCLI):
+    """fit, validate, test and predict, of what the options say."""
 
-
-def language_model(
-    alphabet: str, network: NetworkConfig = NetworkConfig(), optimization: OptimizationConfig = OptimizationConfig()
-) -> LanguageModel:
-    """What ``--model`` describes: a :class:`wavenet.LanguageModel` without the networks that only Python can give."""
-    return LanguageModel(alphabet, network, optimization)
-
-
-def expanded(root: str) -> Path:
-    """A folder that an option names, with its ``~`` and variables filled in."""
-    return Path(os.path.expandvars(root)).expanduser()
-
-
-class Parser(LightningArgumentParser):
-    """A parser that says what is wrong with an option by an exception, which the command's frame shows."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UsageError(message)
-
-
-def configs_first(args: list[str]) -> list[str]:
-    """The arguments with every ``--config`` before the other options, so that an option wins wherever it stands.
-
-    Raises:
-        UsageError: A ``--config`` names no file.
-
-    Examples:
-        >>> configs_first(["fit", "--trainer.max_epochs", "60", "--config", "a.yaml", "-c=b.yaml"])
-        ['fit', '--config=a.yaml', '--config=b.yaml', '--trainer.max_epochs', '60']
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-c", "--config", action="append", default=[])
-    try:
-        found, others = parser.parse_known_args(args)
-    except argparse.ArgumentError as error:
-        raise UsageError(str(error)) from error
-    return [*others[:1], *(f"--config={path}" for path in found.config), *others[1:]]
-
-
-def keys_of(config: Path) -> list[str]:
-    """The options that a configuration sets, by their whole names; none if it cannot be read."""
-    try:
-        content = yaml.safe_load(config.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
-    found: list[str] = []
-
-    def collect(prefix: str, values: Any) -> None:
-        if isinstance(values, dict) and values:
-            for key, value in values.items():
-                collect(f"{prefix}.{key}" if prefix else str(key), value)
-        elif prefix:
-            found.append(prefix)
-
-    collect("", content)
-    return found
-
-
-class WaveNetCLI(LightningCLI):
-    """fit, validate, test and predict; ``configs/default.yaml`` is read first, then ``--config`` and the options."""
-
-    def __init__(self, args: list[str]) -> None:
-        self.args = args = configs_first(args)
-        self.run_folder: RunFolder | None = None  # what a training writes to
-        defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
-        super().__init__(
-            language_model,
-            WordsDataModule,
-            args=args,
-            parser_class=Parser,
-            parser_kwargs={"allow_abbrev": False, **{subcommand: dict(defaults) for subcommand in self.subcommands()}},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
-        )
-
-    def _set_seed(self) -> None:
-        """Seeds all random numbers; ``true`` draws the seed, which is recorded like one that was given."""
-        config = self.config[self.config.subcommand]
-        if config.seed_everything is True:
-            config.seed_everything = random.SystemRandom().randrange(2**32)
-        if config.seed_everything is not False and not 0 <= config.seed_everything < 2**32:
-            raise ArgumentError("seed_everything", f"must be from 0 to {2**32 - 1}, got {config.seed_everything}")
-        super()._set_seed()
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments that were given, which Lightning's own does with a warning."""
-        try:
-            self.config = parser.parse_args(args)
-        except UsageError as error:
-            raise UsageError(f"{error}{self._hint(args)}") from error
-
-    def _hint(self, args: list[str]) -> str:
-        """The option that may be meant by the first that there is not, on the command line or in a ``--config``."""
-        options = self._subcommand_parsers[args[0]]._option_string_actions
-        known = [option for option in options if not option.endswith(".help")]
-        groups = {option.rpartition(".")[0] for option in known}
-        objects = tuple(f"{option}." for option in known if option not in groups)  # what these take is not listed
-
-        def unknown(name: str) -> bool:
-            return name.startswith("--") and name not in options and not name.startswith(objects)
-
-        for arg in args:
-            name, _, value = arg.partition("=")
-            for key in keys_of(Path(value)) if name == "--config" else ():
-                if unknown(f"--{key}"):
-                    near = did_you_mean(key, [option.removeprefix("--") for option in known])
-                    return f"; {value} has an unknown {key}{near}"
-            if unknown(name.rstrip("+")):
-                return did_you_mean(name.rstrip("+"), known)
-        return ""
-
-    def before_instantiate_classes(self) -> None:
-        """Fills in the settings that the words decide, where nobody has given them."""
-        self.chosen: dict[str, float] = {}
-        if self.subcommand != "fit":
-            return
-        config, given = self.config[self.subcommand], self.settings_of_the_run | self._given_options()
-        settled = {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
-        if self.recorded is not None:
-            given |= settled
-        if self.taken_from is not None:  # the rule does not choose another shape than the checkpoint's
-            given |= {option: value for option, value in settled.items() if option not in MAY_CHANGE}
-        data = config.data
-        words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
-        self.chosen = chosen_for(words, given)
-        for option, value in self.chosen.items():
-            config[option] = value
-        config[LINKED] = config[BLOCK_SIZE]
-
-    def setup_parser(self, *args: Any) -> None:
-        """Adds the options that only a training has."""
-        super().setup_parser(*args)
-        self._subcommand_parsers["fit"].add_argument(
-            "--init_from",
-            type=str | None,
-            default=None,
-            help="Checkpoint whose weights, and shape, training begins with.",
-        )
-        self._subcommand_parsers["fit"].add_argument(
-            "--resume",
-            action="store_true",
-            help="Go on with the newest unfinished run, of --experiment if it is given.",
-        )
-        self._subcommand_parsers["fit"].add_argument(
-            "--checkpoint_seconds",
-            type=float,
-            default=CHECKPOINT_SECONDS,
-            help="How old last.ckpt may get; 0 writes it after each step.",
-        )
-
-    def _given_options(self) -> dict[str, Any]:
-        """The options that stand on the command line or in a ``--config``."""
-        name, *rest = self.args
-        linked = f"--{BLOCK_SIZE}={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
-        given = vars(self.parser.parse_args([name, linked, *rest], defaults=False)[name].as_flat())
-        return {option: value for option, value in given.items() if (option, value) != (BLOCK_SIZE, NOT_GIVEN)}
-
-    def instantiate_classes(self) -> None:
-        """Makes model, data and trainer; an argument that they refuse gets its option's whole name."""
-        try:
-            super().instantiate_classes()
-        except ArgumentError as error:
-            options = vars(self.config[self.subcommand].as_flat())
-            names = [name for name in options if name == error.name or name.endswith(f".{error.name}")]
-            names = [name for name in names if name != LINKED] or names
-            raise ArgumentError(names[0] if len(names) == 1 else error.name, error.problem) from error
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--experiment",
-            type=str,
-            default="default",
-            help="Name of the run's folder: <default_root_dir>/<experiment>/version_N.",
-        )
-        parser.add_argument("--quiet", action="store_true", help="Show the final lines only.")
-        parser.add_argument(
-            "--threads", type=int | None, default=None, help="Threads to run on; by default as many as pay."
-        )
-        for name, callback in MONITORS.items():
-            parser.add_class_arguments(callback, name)
-        parser.link_arguments(BLOCK_SIZE, LINKED)
-        parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
-
-    def _parse_ckpt_path(self) -> None:
-        """Makes the settings of the checkpoint and its run the defaults, and refuses given ones that contradict it."""
-        subcommand = self.config.subcommand
-        ckpt_path = self.config[subcommand].ckpt_path
-        self.recorded: TrainedOn | None = None
-        self.continued: RunFolder | None = None
-        self.settings_of_the_run: dict[str, Any] = {}
-        self.taken_from: Record | None = None
-        init_from = self.config[subcommand].get("init_from")
-        if resuming := self.config[subcommand].get("resume", False):
-            if ckpt_path is not None:
-                raise ArgumentError("resume", "finds the checkpoint itself: expected it without --ckpt_path")
-            ckpt_path = self._unfinished()
-        if ckpt_path is None:
-            if subcommand != "fit":
-                raise ArgumentError("ckpt_path", f"must name a file: {subcommand} needs trained weights, got none")
-            if init_from is not None:
-                self._take_shape(init_from)
-            return
-        if init_from is not None:
-            raise ArgumentError(
-                "init_from",
-                "begins a training, and --ckpt_path goes on with one, as --resume does: expected one of them",
-            )
-        if ckpt_path in ("last", "best"):
-            raise ArgumentError(
-                "ckpt_path",
-                f"{ckpt_path} means a checkpoint of this process, which has none: "
-                f"expected a file, such as runs/default/version_0/checkpoints/{ckpt_path}.ckpt",
-            )
-        found = self._found(ckpt_path, TO_CONTINUE if subcommand == "fit" else TO_USE)
-        record = record_to_use(found, going_on=subcommand == "fit")
-        self.recorded = cast(TrainedOn, record.trained_on)
-        fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
-        fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
-        fixed["data.alphabet"] = record.alphabet
-        defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
-        defaults |= fixed | {"data.path": self.recorded.path}
-        if subcommand == "fit":
-            self._take_settings_of_the_run(found, resuming)
-            fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}
-        self._parse_again(defaults, fixed)
-        self.config[subcommand].ckpt_path = found
-
-    def _unfinished(self) -> str:
-        """The last checkpoint of the run that ``--resume`` goes on with, which is said."""
-        root, experiment = self.config.fit.trainer.default_root_dir, self._given_options().get("experiment")
-        found = unfinished_run(expanded(root), experiment)
-        sys.stderr.write(f"using {found}\n")
-        return str(found)
-
-    @staticmethod
-    def _found(path: str, names: Sequence[str]) -> str:
-        """The checkpoint that a file or a folder of runs stands for, which is said if it is not the same."""
-        found = find_checkpoint(Path(path), names)
-        if found != Path(path):
-            sys.stderr.write(f"using {found}\n")
-        return str(found)
-
-    def _take_shape(self, init_from: str) -> None:
-        """Makes the network as the checkpoint has it, save for its dropout, and keeps its weights for it."""
-        record = self.taken_from = record_to_use(self._found(init_from, TO_USE))
-        shape = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
-        del shape["model.network.dropout"]
-        self._parse_again(shape, shape)
-
-    def _parse_again(self, defaults: dict[str, Any], fixed: dict[str, Any]) -> None:
-        """Parses again, with a checkpoint's settings as defaults, and refuses what contradicts the fixed ones."""
-        parser = self._subcommand_parsers[self.config.subcommand]
-        with open(DEFAULT_CONFIG, encoding="utf-8") as file:
-            default_config = dict_to_namespace(yaml.safe_load(file))
-        parser.default_config_files = []
-        parser.set_defaults({**vars(default_config.as_flat()), **defaults})
-        name, *rest = self.args
-        of_the_run = {name: value for name, value in self.settings_of_the_run.items() if name not in defaults}
-        self.config = self.parser.parse_args([name, f"--config={json.dumps(of_the_run)}", *rest])  # which checks them
-        for option, expected in fixed.items():
-            if (got := self.config[name][option]) != expected:
-                raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")
-
-    def _take_settings_of_the_run(self, ckpt_path: str, resuming: bool) -> None:
-        """Makes the run that a checkpoint lies in go on with its settings, and in its folder."""
-        run = RunFolder.of_checkpoint(ckpt_path)
-        if run is None:
-            return
-        given, settings = self._given_options(), settings_of(run, set(vars(self.config.fit.as_flat())))
-        for bound, other in (("trainer.max_steps", "trainer.max_epochs"), ("trainer.max_epochs", "trainer.max_steps")):
-            if bound in given:  # it takes the place of both bounds that the run had
-                settings[other] = -1
-        self.settings_of_the_run = settings | {"trainer.default_root_dir": str(run.root), "experiment": run.experiment}
-        root = Path(given.get("trainer.default_root_dir") or run.root)
-        if resuming or ("experiment" not in given and root.resolve() == run.root.resolve()):
-            self.continued = run
+    run_folder: RunFolder | None = None  # what a training writes to
 
     def after_instantiate_classes(self) -> None:
         self.threads = set_threads(self.model.network, self._get(self.config, "threads"))
