@@ -8,8 +8,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each 
 
 import pytest
 
-from wavenet.commands.main import SIGNALS, main
+from wavenet.commands.main import main
 from wavenet.corpus import download
+from wavenet.errors import SIGNALS
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = [

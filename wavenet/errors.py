@@ -1,10 +1,21 @@
-"""The errors that the command line tells apart: how it was called, and a wrong value of an argument."""
+"""The errors that the command line tells apart: how it was called, a wrong value of an argument, and a signal."""
 
 import reprlib
+import signal
 from collections.abc import Collection, Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that end a command with one line, and a training with a checkpoint."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal came, at a time when what is half-done can be cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
 
 
 class UsageError(ValueError):

@@ -6,11 +6,16 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import IO, Any, BinaryIO, Literal
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where nothing keeps two trainings apart
+    fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
 PROGRAMS = {"wavenet": "wavenet", "tensorboard": "tensorboard.main"}  # the modules behind them
@@ -29,6 +34,63 @@ class RunFolder:
         """The folder of the next run of an experiment; it does not exist yet."""
         numbers = (path.name.removeprefix("version_") for path in (root / experiment).glob("version_*"))
         return cls(root / experiment / f"version_{1 + max((int(n) for n in numbers if n.isdecimal()), default=-1)}")
+
+    @classmethod
+    @contextmanager
+    def made(cls, root: Path, experiment: str) -> Iterator["RunFolder"]:
+        """Makes the folder of the next run of an experiment, for that run alone; it goes away if nothing is written.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        while True:
+            run = cls.new(root, experiment)
+            missing = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
+            try:
+                run.path.mkdir(parents=True)
+                break
+            except OSError as error:
+                if not run.path.is_dir():  # or else a run that began at the same time has made it
+                    raise run.unwritable(error) from error
+        try:
+            with run.alone():
+                yield run
+        finally:
+            with suppress(OSError):  # of the first one that is not empty
+                for folder in missing:
+                    folder.rmdir()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder until the block, or the process, ends.
+
+        Raises:
+            BlockingIOError: Another training is in it.
+        """
+        descriptor = None
+        with suppress(OSError):  # it cannot be read: what is wrong is said when it is written to
+            descriptor = os.open(self.path, os.O_RDONLY) if fcntl is not None else None
+        try:
+            if descriptor is not None:
+                self._lock(descriptor)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"another training goes on in {self.path}: expected it to end first; --experiment makes a new folder"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+
+    def unwritable(self, error: OSError) -> OSError:
+        """What to say when the folder cannot be written to."""
+        return OSError(f"cannot write to the run folder {self.path}: {error.strerror or error}")
 
     @classmethod
     def of_checkpoint(cls, path: str | Path) -> "RunFolder | None":

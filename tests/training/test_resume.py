@@ -190,8 +190,9 @@ def runs(words_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def callback(kind: type[L.Callback], **arguments: object) -> str:
-    """The option that adds one of the callbacks above."""
-    return f"--trainer.callbacks=[{json.dumps({'class_path': f'{__name__}.{kind.__name__}', 'init_args': arguments})}]"
+    """The option that adds a callback of a test."""
+    described = {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": arguments}
+    return f"--trainer.callbacks=[{json.dumps(described)}]"
 
 
 def go_on(run: Path, *options: object) -> int:
@@ -236,7 +237,8 @@ def test_a_run_that_is_killed_twice_and_redoes_steps(runs: Runs, monkeypatch: py
     ("hook", "step", "numbers", "code", "at"),
     [
         ("on_before_optimizer_step", 7, [signal.SIGINT], 130, 7),
-        ("on_validation_batch_end", 5, [signal.SIGTERM], 143, 5),
+        ("on_validation_batch_end", 5, [signal.SIGTERM, signal.SIGTERM], 143, 5),
+        ("on_train_batch_start", 3, [signal.SIGHUP], 129, 3),
         ("on_train_batch_end", STEPS, [signal.SIGINT], 130, STEPS),  # all that is left is to measure
         ("on_before_optimizer_step", 7, [signal.SIGINT, signal.SIGINT], 130, 6),
     ],

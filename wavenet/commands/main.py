@@ -12,8 +12,9 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn, cast
 
 import wavenet
+from wavenet.commands.streams import give_up_unwritable, open_closed_streams, say
 from wavenet.corpus.reading import CONTROL
-from wavenet.errors import ArgumentError, UsageError, did_you_mean
+from wavenet.errors import SIGNALS, ArgumentError, Interrupted, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -40,14 +41,8 @@ SPIN_COUNT = "3000"
 LONGEST_ERROR = 2_000
 """Characters of an error; the middle of longer ones is left out."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal came, at a time when what is half-done can be cleaned up."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
+RESERVE = 4_000_000
+"""Bytes that are given back when memory is exhausted, so that there is some to say so with."""
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -68,12 +63,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
     """What a second signal does, or one that comes too early."""
-    os.write(2, b"interrupted\n")
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
     os._exit(128 + number)
 
 
 def handle_signals(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Says what Ctrl-C and SIGTERM do from now on, unless they are ignored, as in the background of a shell script."""
+    """Says what Ctrl-C and its like do from now on, unless they are ignored, as in the background of a shell script."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
@@ -81,7 +77,7 @@ def handle_signals(handler: Callable[[int, FrameType | None], object]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ends the program with one line after Ctrl-C or SIGTERM; the exit code is 130 or 143."""
+    """Ends the program with one line after Ctrl-C, SIGTERM or SIGHUP; the exit code is 130, 143 or 129."""
     code: Any = 0
     try:
         handle_signals(interrupt)
@@ -91,7 +87,7 @@ def interruptible() -> Iterator[None]:
         raise
     except Interrupted as stop:
         handle_signals(lambda *_: None)
-        sys.stderr.write("interrupted\n")
+        say("interrupted")
         code = stop.exit_code
         handle_signals(lambda *_: os._exit(code))
         with suppress(OSError):
@@ -155,7 +151,8 @@ def fail(message: object, code: int) -> NoReturn:
     line = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", " ".join(str(message).split()))
     if len(line) > LONGEST_ERROR:
         line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
-    sys.stderr.write(f"error: {line}\n")
+    say(f"error: {line}")
+    give_up_unwritable()
     sys.exit(code)
 
 
@@ -166,11 +163,13 @@ def one_line_errors() -> Iterator[None]:
     The exit code is 2 if the command was called wrongly, 1 if something went wrong while it ran.
     With ``WAVENET_TRACEBACK`` in the environment an error ends in its traceback.
     """
+    reserve = bytearray(RESERVE)
     try:
         yield
         sys.stdout.flush()
+        return
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        give_up_unwritable()
         sys.exit(1)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("WAVENET_TRACEBACK"):
@@ -179,11 +178,12 @@ def one_line_errors() -> Iterator[None]:
             fail(f"--{error}", 2)
         fail(error, 2 if isinstance(error, UsageError) else 1)
     except MemoryError:
-        fail("there is not enough memory: expected a smaller model, corpus or batch", 1)
+        reserve.clear()  # what the error holds on to is free once this block is left
     except Exception as error:  # what nobody has foreseen: still one line, and nothing half-written
         if os.environ.get("WAVENET_TRACEBACK"):
             raise
         fail(f"{type(error).__name__}: {error} (WAVENET_TRACEBACK=1 in the environment shows where)", 1)
+    fail("there is not enough memory: expected a smaller model, corpus or batch", 1)
 
 
 def calm_threads() -> None:
@@ -197,6 +197,7 @@ def calm_threads() -> None:
 
 def main() -> None:
     """Runs the command line."""
+    open_closed_streams()
     with interruptible(), one_line_errors():
         for stream in (sys.stdout, sys.stderr):
             cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")  # a narrow terminal must not end a run

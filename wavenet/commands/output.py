@@ -98,7 +98,13 @@ def lines(
 def opened(path: str | None) -> Iterator[IO[str]]:
     """Stdout, or a file that takes its place when all is written, and leaves nothing if that fails."""
     if path is None:
-        yield sys.stdout
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(f"cannot write to stdout: {error.strerror}") from error
         return
     target = Path(path).resolve()
     if target.is_dir() or not target.parent.is_dir():

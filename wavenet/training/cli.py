@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import warnings
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from wavenet.corpus.oddities import oddities
-from wavenet.errors import ArgumentError
+from wavenet.errors import ArgumentError, Interrupted
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
@@ -52,6 +53,10 @@ class WaveNetCLI(WordsCLI):
     """fit, validate, test and predict, of what the options say."""
 
     run_folder: RunFolder | None = None  # what a training writes to
+
+    def __init__(self, args: list[str]) -> None:
+        with ExitStack() as self.until_the_end:
+            super().__init__(args)
 
     def after_instantiate_classes(self) -> None:
         self.threads = set_threads(self.model.network, self._get(self.config, "threads"))
@@ -136,12 +141,13 @@ class WaveNetCLI(WordsCLI):
         if self.continued is not None and cast(TrainedOn, self.recorded).sha256 == self.datamodule.corpus.sha256:
             self.config.fit.ckpt_path = None  # config.yaml describes the whole run, which begins without a checkpoint
             self.config.fit.resume = False
+            self.until_the_end.enter_context(self.continued.alone())
             self.model.finishing = not self.continued.metrics.exists()
             return self.continued
         experiment, root = self._get(self.config, "experiment"), self._get(self.config, "trainer").default_root_dir
         if Path(experiment).name != experiment or experiment in ("", ".", ".."):
             raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
-        return RunFolder.new(expanded(root), experiment)
+        return self.until_the_end.enter_context(RunFolder.made(expanded(root), experiment))
 
     def _resolved_configuration(self) -> str:
         """What ``config.yaml`` holds."""
@@ -153,14 +159,17 @@ class WaveNetCLI(WordsCLI):
             self.trainer.fit(**kwargs)
             if self.trainer.checkpoint_callbacks and self.run_folder is not None:
                 self.trainer.save_checkpoint(self.run_folder.checkpoint(LAST))
-        except SystemExit as stop:  # what Lightning makes of Ctrl-C and of SIGTERM
+        except SystemExit as stop:  # what Lightning makes of an interruption, and of SIGTERM before the first step
             last = self.run_folder and self.run_folder.checkpoint(LAST)
             saved = f"; continue with {command('wavenet')} fit --ckpt_path {last}" if last and last.exists() else ""
             sys.stderr.write(f"interrupted at step {self.trainer.global_step}{saved}\n")
+            if isinstance(stop.__context__, Interrupted):
+                sys.exit(stop.__context__.exit_code)
             sys.exit(143 if isinstance(stop, SIGTERMException) else 130)
         except OSError as error:
-            place = f"the run folder {self.run_folder.path}" if self.run_folder else "the disk"
-            raise OSError(f"cannot write to {place}: {error.strerror or error}") from error
+            if self.run_folder is None:
+                raise
+            raise self.run_folder.unwritable(error) from error
 
     def after_fit(self) -> None:
         if self.run_folder is None or not self.trainer.is_global_zero:  # a fast_dev_run leaves nothing

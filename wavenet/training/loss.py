@@ -43,11 +43,19 @@ class TokenLoss(Metric):
         return self.total / self.count
 
 
-def check_finite(name: str, loss: float, step: int) -> None:
-    """Raises a ValueError that says what to do if a loss is no longer a number."""
+def check_finite(name: str, loss: float, step: int, learning_rate: float) -> None:
+    """Raises a ValueError that says what to do if a loss is no longer a number.
+
+    Args:
+        name: Of the loss.
+        loss: In nats.
+        step: How many steps have been made.
+        learning_rate: The highest of the training.
+    """
     if not isfinite(loss):
         raise ValueError(
-            f"{name} is {loss} at step {step}: training has diverged; lower --model.optimization.learning_rate"
+            f"{name} is {loss} at step {step}: training has diverged; "
+            f"lower --model.optimization.learning_rate, which is {learning_rate:g}"
         )
 
 

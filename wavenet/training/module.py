@@ -111,11 +111,19 @@ class LanguageModel(L.LightningModule):
         block, step = divmod(self.global_step, self._log_every_n_steps)
         if step + 1 < self._log_every_n_steps:
             return
+        self._check_block()
         loss = torch.stack(self._blocks[block]).mean()
         self.log("train/loss", loss, prog_bar=True, logger=False)
         for logger in self.trainer.loggers:
             logger.log_metrics({"train/loss": loss.item(), "epoch": self.current_epoch}, step=self.global_step)
             logger.save()
+
+    def _check_block(self) -> None:
+        """Ends a training at a loss that is no number, when its block is logged or a checkpoint would be written."""
+        for block, losses in self._blocks.items():
+            for number, loss in enumerate(torch.stack(losses).tolist() if losses else ()):
+                step = block * self._log_every_n_steps + number // self.trainer.accumulate_grad_batches + 1
+                check_finite("train/loss", loss, step, self.optimization.learning_rate)
 
     @property
     def _log_every_n_steps(self) -> int:
@@ -139,7 +147,7 @@ class LanguageModel(L.LightningModule):
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
         self._losses[stage].reset()
-        check_finite(f"{stage}/loss", loss, self.global_step)
+        check_finite(f"{stage}/loss", loss, self.global_step, self.optimization.learning_rate)
         self.log(f"{stage}/loss", loss, prog_bar=True)
         self.log_dict({f"{stage}/perplexity": exp(min(loss, 700)), f"{stage}/bits_per_character": loss / log(2)})
 
@@ -154,9 +162,14 @@ class LanguageModel(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Says which format the checkpoint has, and keeps the losses that are not logged yet."""
+        """Says which format the checkpoint has, and keeps the losses that are not logged yet.
+
+        Raises:
+            ValueError: One of them is no number; the checkpoint of before stays.
+        """
         stamp(checkpoint)
         if self._trainer is not None and self._trainer.state.fn == "fit":
+            self._check_block()
             losses = self._blocks.get(self.global_step // self._log_every_n_steps, [])
             checkpoint[BLOCK] = {
                 "log_every_n_steps": self._log_every_n_steps,

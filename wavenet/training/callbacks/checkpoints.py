@@ -10,10 +10,9 @@ from typing import Any
 import lightning as L
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from wavenet.errors import ArgumentError
+from wavenet.errors import SIGNALS, ArgumentError, Interrupted
 from wavenet.inference.checkpoint import read_checkpoint, whole_model_expected, write_checkpoint
 from wavenet.runs import BEST, LAST, RunFolder, remove_parts
 from wavenet.training.restoring import evaluated, restored
@@ -59,9 +58,9 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """``last.ckpt``, written only where a training can go on exactly: after a step and the validation that follows it.
 
-    It is written after a few seconds, then each time that the last one is so many seconds old, and when Ctrl-C or
-    SIGTERM ends the training, which they do at that place and not in the middle of a step. What they did before is
-    theirs again at once, so that a second Ctrl-C does not wait.
+    It is written after a few seconds, then each time that the last one is so many seconds old, and when Ctrl-C,
+    SIGTERM or SIGHUP ends the training, which they do at that place and not in the middle of a step. What they did
+    before is theirs again at once, so that a second Ctrl-C does not wait.
 
     Args:
         path: The file.
@@ -83,7 +82,7 @@ class LastCheckpoint(Checkpoint):
         remove_parts(self.path)
         self._due = time.monotonic() + min(self.seconds, FIRST_SECONDS)
         if threading.current_thread() is threading.main_thread():  # the only one that may
-            before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {number: signal.getsignal(number) for number in SIGNALS}
             self._handlers = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
         for number in self._handlers:
             signal.signal(number, self._ask)
@@ -129,7 +128,7 @@ class LastCheckpoint(Checkpoint):
 
     def _end_if_asked(self) -> None:
         if self._asked is not None:
-            raise SIGTERMException if self._asked == signal.SIGTERM else KeyboardInterrupt
+            raise Interrupted(self._asked)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._give_back()
@@ -169,7 +168,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         self.going_on = going_on
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(exist_ok=True)  # in the run folder, which is not made again where someone removed it
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
