@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from types import NoneType
+from typing import Any, NoReturn, cast, get_args
 
 import yaml
 from jsonargparse import dict_to_namespace
@@ -82,7 +83,7 @@ def keys_of(config: Path) -> list[str]:
     found: list[str] = []
 
     def collect(prefix: str, values: Any) -> None:
-        if isinstance(values, dict) and values:
+        if isinstance(values, dict):
             for key, value in values.items():
                 collect(f"{prefix}.{key}" if prefix else str(key), value)
         elif prefix:
@@ -125,17 +126,38 @@ class WordsCLI(LightningCLI):
         super()._set_seed()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the arguments that were given, which Lightning's own does with a warning."""
+        """Parses the arguments that were given, which Lightning's own does with a warning.
+
+        Raises:
+            UsageError: They cannot be parsed.
+            ArgumentError: A configuration has a value where options are expected, or ``null`` where that is no value.
+        """
+        for config in (arg.removeprefix("--config=") for arg in args if arg.startswith("--config=")):
+            for key in keys_of(Path(config)):
+                if f"--{key}" in self._groups(args[0]):
+                    raise ArgumentError(key, f"must be options and their values, got something else in {config}")
         try:
             self.config = parser.parse_args(args)
         except UsageError as error:
             raise UsageError(f"{error}{self._hint(args)}") from error
+        config = self.config[self.config.subcommand]
+        for action in self._subcommand_parsers[self.config.subcommand]._actions:
+            kind = getattr(action, "_typehint", None)
+            if kind is None or action.default == argparse.SUPPRESS or NoneType in get_args(kind):
+                continue
+            if config[action.dest] is None:  # which the parser lets pass in a configuration, whatever the type
+                raise ArgumentError(action.dest, f"must be of type {getattr(kind, '__name__', kind)}, got None")
+
+    def _groups(self, subcommand: str) -> set[str]:
+        """What stands before the dots of options."""
+        options = self._subcommand_parsers[subcommand]._option_string_actions
+        return {option.rpartition(".")[0] for option in options if not option.endswith(".help")}
 
     def _hint(self, args: list[str]) -> str:
         """The option that may be meant by the first that there is not, on the command line or in a ``--config``."""
         options = self._subcommand_parsers[args[0]]._option_string_actions
         known = [option for option in options if not option.endswith(".help")]
-        groups = {option.rpartition(".")[0] for option in known}
+        groups = self._groups(args[0])
         objects = tuple(f"{option}." for option in known if option not in groups)  # what these take is not listed
 
         def unknown(name: str) -> bool:
