@@ -14,8 +14,8 @@ from wavenet.commands.main import one_line_errors
 from wavenet.training.cli import WaveNetCLI
 
 VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 3, 2**64, 0.5, -0.5, 1e300, float("nan"), float("inf"), "", "x", "1", "..", "a/b", "\0",
-    [], [1], ["x"], [None], {}, {"x": 1}, {"class_path": "x"}, {"class_path": 5}, [[]],
+    None, True, False, 0, 1, -1, 3, 2**64, 0.5, -0.5, 1e300, float("nan"), float("inf"), "", "x", "1", "..", "a/b",
+    "\0", [], [1], ["x"], [None], {}, {"x": 1}, {"class_path": "x"}, {"class_path": 5}, [[]],
 ]  # fmt: skip
 LEFT_OUT = ("config", "help", "print_config")
 OF_THE_MACHINE = ("trainer.accelerator", "trainer.strategy", "trainer.devices", "trainer.num_nodes", "trainer.plugins")
