@@ -27,7 +27,7 @@ from wavenet.inference.patterns import Wanted
 from wavenet.inference.search import top as top_words
 from wavenet.training.cli import WaveNetCLI
 
-SHARES = [pytest.param(200, id="some"), pytest.param(10_000, id="all", marks=pytest.mark.campaign)]
+SHARES = [pytest.param(100, id="some"), pytest.param(10_000, id="all", marks=pytest.mark.campaign)]
 
 
 def fuzz(count: int, strategy: st.SearchStrategy[Any], check: Callable[[Any], None]) -> None:

@@ -382,7 +382,7 @@ def test_the_learning_rate_in_the_chart_is_the_one_a_step_was_made_with(words_fi
 @pytest.mark.parametrize("batching", BATCHINGS)
 def test_many_runs_that_are_killed_anywhere(runs: Runs, batching: str) -> None:
     chance = random.Random(f"{batching} {os.environ.get('CAMPAIGN_SEED', 0)}")
-    kills = 0
+    kills = compared = 0
     while kills < int(os.environ.get("CAMPAIGN_KILLS", 15)):
         root = runs.new_root()
         run = root / "default" / "version_0"
@@ -396,7 +396,8 @@ def test_many_runs_that_are_killed_anywhere(runs: Runs, batching: str) -> None:
         if code != 0:
             assert begin_or_go_on(runs, batching, root) == 0
         runs.check(run, batching)
-    print(f"{batching}: {kills} kills")
+        compared += 1
+    print(f"{batching}: {kills} kills, {compared} runs compared")
 
 
 def begin_or_go_on(runs: Runs, batching: str, root: Path, *options: object) -> int:
