@@ -6,6 +6,7 @@ from torch import nn
 
 from wavenet.network.layers import (
     BatchNorm1d,
+    Dropout,
     FlattenConsecutive,
     Gate,
     PerPositionBatchNorm1d,
@@ -38,6 +39,33 @@ def test_flatten_refuses_other_inputs() -> None:
 
 def test_flatten_shows_its_group_size() -> None:
     assert repr(FlattenConsecutive(3)) == "FlattenConsecutive(3)"
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(333, 301, dtype=dtype, requires_grad=True)  # a number of features that four does not divide
+    y = Dropout(p)(x)
+    assert y.dtype == dtype
+    assert (y == 0).double().mean().item() == pytest.approx(p, abs=0.005)
+    torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - p)))
+    neighbours = ((y[:, 1:] == 0) & (y[:, :-1] == 0)).double().mean().item()
+    assert neighbours == pytest.approx(p * p, abs=0.005)  # those that share a random number are independent
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_dropout_follows_the_seed_and_does_nothing_in_eval_mode() -> None:
+    x = torch.randn(16, 4, 5)
+    layer = Dropout(0.3)
+    torch.manual_seed(1)
+    first, second = layer(x), layer(x)
+    torch.manual_seed(1)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(first, second)
+    assert torch.equal(layer.eval()(x), x)
 
 
 def test_batch_norm_takes_its_statistics_over_batch_and_time() -> None:

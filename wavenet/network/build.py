@@ -4,7 +4,7 @@ from torch import nn
 
 from wavenet.errors import check_at_least
 from wavenet.network.config import NetworkConfig
-from wavenet.network.layers import BatchNorm1d, FlattenConsecutive, Gate, PerPositionBatchNorm1d, Residual
+from wavenet.network.layers import BatchNorm1d, Dropout, FlattenConsecutive, Gate, PerPositionBatchNorm1d, Residual
 
 
 def build(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
@@ -52,7 +52,7 @@ def hidden_layers(config: NetworkConfig, in_features: int, num_steps: int) -> li
         make_norm(config, width, num_steps),
         activation,
     ]
-    return [*layers, nn.Dropout(config.dropout)] if config.dropout else layers
+    return [*layers, Dropout(config.dropout)] if config.dropout else layers
 
 
 def make_norm(config: NetworkConfig, num_features: int, num_steps: int) -> nn.Module:

@@ -88,6 +88,33 @@ class BatchNorm1d(nn.BatchNorm1d):
         return super().forward(x)  # (B, C)
 
 
+class Dropout(nn.Dropout):
+    """:class:`torch.nn.Dropout`, on a CPU with cheaper random numbers.
+
+    There torch draws a number for each feature, which takes a fifth of a training's time at width 240. Here four share
+    one of 64 bits, so ``p`` is rounded to a multiple of 2 ** -16.
+
+    Shape:
+        - Input: :math:`(*)`.
+        - Output: the same as the input.
+
+    Examples:
+        >>> import torch
+        >>> Dropout(0.5)(torch.ones(1000)).unique()
+        tensor([0., 2.])
+
+    Source: Srivastava et al., "Dropout" (2014), https://jmlr.org/papers/v15/srivastava14a.html.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        drawn = bits.view(torch.int16)[: x.numel()].view(x.shape)  # from -2 ** 15 to 2 ** 15 - 1, all alike
+        kept = drawn >= min(round(self.p * 2**16), 2**16 - 1) - 2**15
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
+
+
 class Gate(nn.Module):
     """WaveNet's activation: the tanh of one half of the features times the sigmoid of the other.
 
