@@ -13,7 +13,7 @@ from wavenet.corpus.ngram import best_ngram
 from wavenet.network.config import NetworkConfig
 from wavenet.training.data import WordsDataModule
 from wavenet.training.optimization import OptimizationConfig
-from wavenet.training.recipe import NAMES_TOKENS, NAMES_WORDS, chosen_for, recipe_for
+from wavenet.training.recipe import AFFORDABLE, NAMES_TOKENS, NAMES_WORDS, chosen_for, num_weights, recipe_for
 
 SMALL = ["--trainer.limit_train_batches=2", "--samples.enabled=false", "--record.enabled=false"]
 
@@ -57,6 +57,31 @@ def test_smaller_lists_get_more_epochs_smaller_batches_and_more_dropout() -> Non
     assert [recipe.dropout for recipe in recipes] == sorted((recipe.dropout for recipe in recipes), reverse=True)
     assert epochs[1:] == sorted(epochs[1:], reverse=True)
     assert epochs[-1] >= 1
+
+
+@pytest.mark.parametrize("num_words", [40, 800, 8_000, 24_000])
+@pytest.mark.parametrize("length", [6, 40, 400])
+@pytest.mark.parametrize("num_characters", [20, 3_000])
+def test_no_list_of_up_to_30_000_words_takes_more_than_a_minute(
+    num_words: int, length: int, num_characters: int
+) -> None:
+    words = ["".join(chr(0x4E00 + (length * i + j) % num_characters) for j in range(length)) for i in range(num_words)]
+    assert operations(words) < 1.01 * AFFORDABLE
+    assert recipe_for(words).hidden_dim >= 32
+
+
+def operations(words: list[str]) -> float:
+    """Of a training on the words as the rule has it, forward and backward."""
+    recipe = recipe_for(words)
+    num_tokens = sum(map(len, words)) + len(words)
+    epochs = recipe.max_steps / recipe.steps_per_epoch
+    return 6 * num_weights(recipe.hidden_dim, len(set().union(*words))) * num_tokens * epochs
+
+
+def test_more_words_may_take_longer() -> None:
+    needed = [operations(like_names(size, 100 * size)) for size in (24_000, 48_000, 96_000)]
+    assert needed[0] < needed[1] < needed[2]
+    assert needed[2] < 4.1 * AFFORDABLE
 
 
 def config_of(root: Path) -> Any:

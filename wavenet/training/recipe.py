@@ -17,6 +17,12 @@ RICH_ALPHABET = 20
 FEWEST_STEPS = 120
 """The steps that a rich alphabet leaves a small list."""
 
+AFFORDABLE, MANY_WORDS = 3.2e12, 24_000
+"""Operations of a training that end within a minute on two cores, and the words from which on it may take more."""
+
+FEWEST_EPOCHS = 3
+"""The epochs for which a network is made narrower, if fewer of a wider one could be afforded."""
+
 NUM_POINTS = 10
 """How many points a training curve has at least."""
 
@@ -58,9 +64,14 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
       root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the tokens
       seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
       ever begin alike, get more of them: the fourth root of how much longer they are, above r = 1 up to its square;
-    - a learning rate that falls with the sixth root of r, and a width that falls with the fourth and rises with it for
-      longer words or more of them, up to 256;
-    - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
+    - a learning rate that falls with the sixth root of r and rises with the power 0.4 of how much longer the words are,
+      up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them, up
+      to 256;
+    - below r = 1 dropout that rises with the logarithm of 1 / r, and weight decay with its power 3/4.
+
+    A training takes ``AFFORDABLE`` operations at most. Where words are both many and long, the network is narrower, so
+    that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
+    into it. From ``MANY_WORDS`` words on the time grows with them.
 
     The context is 8 characters, since longer ones did not pay, or 4 where nearly all words are shorter than that.
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
@@ -91,18 +102,36 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
     else:
         epochs = max(1.0, min(wanted, 18 / r))
-    max_steps = round(epochs * steps_per_epoch)
+    hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 32))
+    num_characters = len(set().union(*words))
+    affordable = AFFORDABLE * max(1.0, len(words) / MANY_WORDS) / (6 * num_tokens)  # epochs of a single weight
+    while hidden_dim > 64 and affordable / num_weights(hidden_dim, num_characters) < min(epochs, FEWEST_EPOCHS):
+        hidden_dim -= 8
+    epochs = min(epochs, affordable / num_weights(hidden_dim, num_characters))
+    max_steps = max(1, round(epochs * steps_per_epoch))
     return Recipe(
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         max_steps=max_steps,
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
-        learning_rate=round(0.025 * small ** (1 / 6) / richer**0.1, 5),
+        learning_rate=round(min(0.05, 0.025 * small ** (1 / 6) * longer**1.6 / richer**0.1), 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.15 * log(max(1.0, wanted / 5))), 3),
-        hidden_dim=8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 32)),
+        dropout=round(min(0.5, 0.15 * log(1 / small)), 3),
+        hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
     )
+
+
+def num_weights(hidden_dim: int, num_characters: int) -> int:
+    """About how many weights each position is multiplied with in a network of context 8.
+
+    The logits of a rich alphabet, of which each costs more than its products, count for twice as many.
+
+    Examples:
+        >>> num_weights(hidden_dim=128, num_characters=26)
+        78848
+    """
+    return 2 * hidden_dim * (24 + 2 * hidden_dim + num_characters)
 
 
 def character_perplexity(words: Sequence[str]) -> float:
