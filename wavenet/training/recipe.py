@@ -67,7 +67,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     - a learning rate that falls with the sixth root of r and rises with the power 0.4 of how much longer the words are,
       up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them, up
       to 256;
-    - below r = 1 dropout that rises with the logarithm of 1 / r, and weight decay with its power 3/4.
+    - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
 
     A training takes ``AFFORDABLE`` operations at most. Where words are both many and long, the network is narrower, so
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
@@ -104,10 +104,11 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         epochs = max(1.0, min(wanted, 18 / r))
     hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 32))
     num_characters = len(set().union(*words))
-    affordable = AFFORDABLE * max(1.0, len(words) / MANY_WORDS) / (6 * num_tokens)  # epochs of a single weight
-    while hidden_dim > 64 and affordable / num_weights(hidden_dim, num_characters) < min(epochs, FEWEST_EPOCHS):
+    operations = AFFORDABLE * max(1.0, len(words) / MANY_WORDS) / (6 * num_tokens)  # in an epoch, for each weight
+    while hidden_dim > 64 and operations / num_weights(hidden_dim, num_characters) < min(epochs, FEWEST_EPOCHS):
         hidden_dim -= 8
-    epochs = min(epochs, affordable / num_weights(hidden_dim, num_characters))
+    affordable = operations / num_weights(hidden_dim, num_characters)
+    epochs = min(epochs, affordable)
     max_steps = max(1, round(epochs * steps_per_epoch))
     return Recipe(
         batch_size=batch_size,
@@ -116,7 +117,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
         learning_rate=round(min(0.05, 0.025 * small ** (1 / 6) * longer**1.6 / richer**0.1), 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.15 * log(1 / small)), 3),
+        dropout=round(min(0.5, 0.15 * log(max(1.0, min(wanted, affordable) / 5))), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
     )
