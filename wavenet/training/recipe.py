@@ -63,7 +63,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth
       root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the tokens
       seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
-      ever begin alike, get more of them: the fourth root of how much longer they are, above r = 1 up to its square;
+      ever begin alike, get more of them: the root of how much longer they are;
     - a learning rate that falls with the sixth root of r and rises with the power 0.4 of how much longer the words are,
       up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them, up
       to 256;
@@ -96,7 +96,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))
         batch_size = max(4, min(batch_size, 2 ** int(log2(max(4, num_examples / 3)))))
     steps_per_epoch = ceil(num_examples / batch_size)
-    wanted = 5 / small * longer * min(large, longer) / large**0.5
+    wanted = 5 / small * longer**2 / large**0.5
     if r < 1:
         most = 120 * r**0.25
         epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
