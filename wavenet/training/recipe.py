@@ -130,7 +130,7 @@ def num_weights(hidden_dim: int, num_characters: int) -> int:
 
     Examples:
         >>> num_weights(hidden_dim=128, num_characters=26)
-        78848
+        78336
     """
     return 2 * hidden_dim * (24 + 2 * hidden_dim + num_characters)
 
