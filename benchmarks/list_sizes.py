@@ -75,7 +75,7 @@ def lists(path: str | None) -> dict[str, list[str]]:
     names = (default_corpus() if path is None else read_corpus(Path(path))).words
     kinds: dict[str, Callable[[Sequence[str], random.Random], list[str]]] = {"phrases": phrases, "syllables": syllables}
     made = {kind: make(names, random.Random(kind)) for kind, make in kinds.items()}
-    return {"names": names, "world": read_corpus(BUNDLED).words, **made}
+    return {"names": list(names), "world": list(read_corpus(BUNDLED).words), **made}
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tests.enumeration import VOCABULARY, small_network
 from wavenet.commands import options, sample, score, top
 from wavenet.commands.main import main, one_line_errors
-from wavenet.corpus.reading import CONTROL, read_corpus
+from wavenet.corpus.parsing import CONTROL
+from wavenet.corpus.reading import read_corpus
 from wavenet.errors import ArgumentError
 from wavenet.inference import checkpoint, model
 from wavenet.inference.model import TrainedModel

@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.network.packing import PrefixTree
-from wavenet.training.datasets import BatchIndices, WindowDataset
+from wavenet.network.packing import pack
+from wavenet.training.datasets import BatchIndices, WindowDataset, WordDataset
 
 
 def lecture_windows(words: list[str], vocabulary: Vocabulary, block_size: int) -> list[tuple[list[int], int]]:
@@ -56,17 +56,19 @@ def test_drawing_with_replacement_repeats_and_fills_every_batch() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.text("ab.é", min_size=1), min_size=1, max_size=9), st.data())
+@given(st.lists(st.text("ab.é"), min_size=1, max_size=9), st.data())
 def test_packed_words_are_the_words_between_boundaries(words: list[str], data: st.DataObject) -> None:
     vocabulary = Vocabulary("ab.é")
     index = data.draw(st.lists(st.integers(0, len(words) - 1), min_size=1))
-    batch = PrefixTree(words, vocabulary)[torch.tensor(index)]
+    batch = WordDataset(words, vocabulary)[torch.tensor(index)]
     chosen = [words[i] for i in index]
+    assert all(map(torch.equal, batch, pack(chosen, vocabulary)))
     beginnings = [""]  # of each row, read along the tree
     for token, previous in list(zip(batch.tokens.tolist(), batch.previous.tolist(), strict=True))[1:]:
         beginnings.append(beginnings[previous] + vocabulary.decode([token]))
     assert batch.tokens[0] == batch.previous[0] == 0
-    assert sorted(beginnings) == sorted({word[:length] for word in chosen for length in range(len(word) + 1)})
+    distinct = {word[:length] for word in chosen for length in range(len(word) + 1)}
+    assert beginnings == sorted(distinct, key=lambda beginning: (len(beginning), vocabulary.encode(beginning)))
     expected = [word[:length] for word in chosen for length in range(len(word) + 1)]
     assert [beginnings[row] for row in batch.rows] == expected
     assert batch.targets.tolist() == [token for word in chosen for token in [*vocabulary.encode(word), 0]]

@@ -12,7 +12,7 @@ from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import BatchNorm1d, receptive_field
-from wavenet.network.packing import PackedWords, PrefixTree, Windows
+from wavenet.network.packing import PackedWords, Windows, pack
 from wavenet.network.sliding import run, slide
 from wavenet.network.stepping import select, start, step
 from wavenet.training.datasets import WindowDataset
@@ -49,8 +49,7 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
 def batches(words: list[str], network: nn.Sequential) -> tuple[Windows, PackedWords]:
     vocabulary = Vocabulary(ALPHABET)
     windows = WindowDataset(words, vocabulary, receptive_field(network))
-    packed = PrefixTree(words, vocabulary)
-    return windows[torch.arange(len(windows))], packed[torch.arange(len(packed))]
+    return windows[torch.arange(len(windows))], pack(words, vocabulary)
 
 
 def one_word(length: int) -> Tensor:
@@ -129,7 +128,7 @@ def test_in_train_mode_batch_norm_counts_each_beginning_of_a_word_once() -> None
     network = lecture(4, 4, 2, 2, 3).double()
     words = ["ab", "b", "b"]
     vocabulary = Vocabulary("abc")
-    windows, packed = WindowDataset(words, vocabulary, 4), PrefixTree(words, vocabulary)
+    windows = WindowDataset(words, vocabulary, 4)
     embedding, linear = network[0], network[2]
     norms = [layer for layer in network if isinstance(layer, BatchNorm1d)]
     for norm in norms:
@@ -139,7 +138,7 @@ def test_in_train_mode_batch_norm_counts_each_beginning_of_a_word_once() -> None
         return linear(embedding(torch.tensor(pairs)).flatten(1)).mean(0)
 
     once = [(0, 0), (0, 1), (1, 2), (0, 2)]  # the boundary row, .a, ab and .b
-    run(network, packed[torch.arange(3)])
+    run(network, pack(words, vocabulary))
     torch.testing.assert_close(norms[0].running_mean, mean_of_pairs(once))
     repeated = [
         (0, 0),

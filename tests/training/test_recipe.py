@@ -159,7 +159,12 @@ def test_the_ngram_stands_beside_the_losses(
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     data = WordsDataModule(str(words_file))
     best = best_ngram(data.split, len(data.vocabulary))
-    expected = {"order": best.order, "val/loss": best.losses["val"], "test/loss": best.losses["test"]}
+    expected = {
+        "order": best.order,
+        "words": 48,
+        "val/loss": best.losses["val"],
+        "test/loss": best.losses["test"],
+    }
     assert metrics["ngram"] == (expected if enabled else None)
     said = capsys.readouterr().out
     assert (f"{best.order}-gram, to compare" in said) == enabled

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 import wavenet
 from wavenet.commands.streams import give_up_unwritable, open_closed_streams, say
-from wavenet.corpus.reading import CONTROL
+from wavenet.corpus.parsing import CONTROL
 from wavenet.errors import SIGNALS, ArgumentError, Interrupted, UsageError, did_you_mean
 
 

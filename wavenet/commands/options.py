@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from wavenet.commands.main import COMMANDS, Parser, program
 from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
-from wavenet.corpus.splitting import novelty
+from wavenet.corpus.splitting import known_words, novelty
+from wavenet.corpus.words import Known
 from wavenet.errors import ArgumentError, did_you_mean
 from wavenet.runs import RUNS, find_checkpoint, newest_checkpoint
 
@@ -84,10 +85,10 @@ def experiment_folder(name: str) -> Path:
 
 def wanted(model: TrainedModel, options: Namespace) -> dict[str, Any]:
     """Which words are wanted, with the words that must not come."""
-    without = read_corpus(Path(options.novel_to)).words if options.novel_to is not None else []
+    without = Known() if options.novel_to is None else Known(read_corpus(Path(options.novel_to)).words)
     if options.novel:
         try:
-            without += [word for part in model.split for word in part.words]
+            without = Known(without, known_words(model.split))
         except (OSError, ValueError) as error:
             if options.novel_to is None:
                 raise ArgumentError(

@@ -17,7 +17,7 @@ from rich.text import Text
 from wavenet.commands.main import Parser
 from wavenet.commands.options import model_of, novelty_of, parse
 from wavenet.commands.output import Row, write
-from wavenet.corpus.reading import CONTROL, parse_line
+from wavenet.corpus.parsing import CONTROL, parse_line
 from wavenet.corpus.vocabulary import UnknownCharacterError
 from wavenet.errors import UsageError
 

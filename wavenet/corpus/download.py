@@ -10,8 +10,9 @@ from pathlib import Path, PureWindowsPath
 from rich.console import Console
 from rich.progress import wrap_file
 
-from wavenet.corpus.reading import EXPECTED, LARGEST, Corpus, read_corpus
-from wavenet.runs import IN_CLONE, open_regular, shipped, whole_file
+from wavenet.corpus.cache import sha256_of
+from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.runs import IN_CLONE, shipped, whole_file
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59e4d8fefa526d06f3b453ad116258398d4/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
@@ -64,18 +65,16 @@ def find_corpus(recorded: str, sha256: str, checkpoint: Path) -> Path:
     ends = [Path(*parts[i:]) for i in range(len(parts))]
     folders = [Path(), *checkpoint.absolute().parents, DATA_DIR]
     candidates = [Path(recorded), *(folder / end for folder in folders for end in ends)]
-    found = (path.absolute() for path in candidates if path.is_file() and sha256_of(path) == sha256)
+    found = (path.absolute() for path in candidates if has_sha256(path, sha256))
     return next(found, Path(recorded))
 
 
-def sha256_of(path: Path) -> str | None:
-    """The SHA-256 of a file, if it can be read and is not too large for a corpus."""
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Whether a path is a file that can be read, and that has this SHA-256."""
     try:
-        with open_regular(path, EXPECTED) as file:
-            too_large = os.fstat(file.fileno()).st_size > LARGEST
-            return None if too_large else hashlib.sha256(file.read()).hexdigest()
+        return path.is_file() and sha256_of(path) == sha256
     except OSError:
-        return None
+        return False
 
 
 def download(url: str, path: Path, sha256: str) -> None:

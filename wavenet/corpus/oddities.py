@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from statistics import mean
 
 from wavenet.corpus.reading import Corpus
+from wavenet.corpus.words import Words
 
 HEADERS = {"name", "names", "word", "words", "title", "text", "label", "id", "city", "company", "product", "place"}
 SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars"}
+LOOKED_AT = 100_000  # words
 MOST = 0.8  # of the lines
 MUCH_LONGER = 4  # times as long as the context
 
@@ -15,7 +17,7 @@ MUCH_LONGER = 4  # times as long as the context
 def oddities(corpus: Corpus, block_size: int, deduplicate: bool = False) -> list[str]:
     """What looks wrong with a corpus, for a network that sees ``block_size`` characters.
 
-    Where words are counted once (``deduplicate``), repetitions are not.
+    Of very many words the first 100,000 are looked at, save for repetitions, which are counted among all. Where words are counted once (``deduplicate``), repetitions are not.
 
     Examples:
         >>> from pathlib import Path
@@ -26,7 +28,8 @@ def oddities(corpus: Corpus, block_size: int, deduplicate: bool = False) -> list
     """
     name, words = corpus.path.name, corpus.words
     repeated = None if deduplicate else duplicates(name, words)
-    found = (table(name, words), header(name, words), repeated, long_words(name, words, block_size))
+    first = list(words[:LOOKED_AT])
+    found = (table(name, first), header(name, first), repeated, long_words(name, first, block_size))
     return [line for line in found if line]
 
 
@@ -52,7 +55,7 @@ def header(file: str, words: Sequence[str]) -> str | None:
 
 def duplicates(file: str, words: Sequence[str]) -> str | None:
     """Whether most words have come before."""
-    distinct = len(set(words))
+    distinct = words.num_distinct if isinstance(words, Words) else len(set(words))
     if 2 * distinct >= len(words):
         return None
     return (

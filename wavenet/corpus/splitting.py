@@ -1,17 +1,24 @@
 """Cutting a corpus into train, validation and test."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from wavenet.corpus.reading import Corpus
+from wavenet.corpus.shuffling import LISTED, Shuffle
+from wavenet.corpus.words import Known, Words
+
+Ints = npt.NDArray[np.int64]
 
 
 class Part(NamedTuple):
     """The words of one split, and what follows each on its line."""
 
-    words: list[str]
-    labels: list[tuple[str, ...]]
+    words: Sequence[str]
+    labels: Sequence[tuple[str, ...]]
 
 
 class Split(NamedTuple):
@@ -25,6 +32,9 @@ class Split(NamedTuple):
 def split_corpus(corpus: Corpus, seed: int, deduplicate: bool = False) -> Split:
     """Shuffles the words by ``seed`` alone and cuts them 80/10/10. With seed 42 it is the lecture's split.
 
+    More than a million words (:data:`wavenet.corpus.shuffling.LISTED`) are shuffled in another way than the lecture's,
+    by the seed alone too, in which no order is kept.
+
     Args:
         corpus: The words with their labels.
         seed: Decides alone where a word goes.
@@ -33,19 +43,50 @@ def split_corpus(corpus: Corpus, seed: int, deduplicate: bool = False) -> Split:
     Raises:
         ValueError: There are too few words for three splits.
     """
-    lines = list(zip(corpus.words, corpus.labels, strict=True))
-    if deduplicate:
-        first = {word: (word, label) for word, label in reversed(lines)}
-        lines = [first[word] for word in dict.fromkeys(corpus.words)]
-    random.Random(seed).shuffle(lines)
-    begin, end = int(0.8 * len(lines)), int(0.9 * len(lines))
-    parts = (lines[:begin], lines[begin:end], lines[end:])
-    if not all(parts):
+    words, labels = corpus.words, corpus.labels
+    if isinstance(words, Words):
+        words = shuffled(words, seed, deduplicate)
+    else:
+        lines = list(zip(words, labels, strict=True))
+        if deduplicate:
+            first = {word: (word, label) for word, label in reversed(lines)}
+            lines = [first[word] for word in dict.fromkeys(words)]
+        random.Random(seed).shuffle(lines)
+        words, labels = [word for word, _ in lines], [label for _, label in lines]
+    begin, end = int(0.8 * len(words)), int(0.9 * len(words))
+    cuts = (slice(begin), slice(begin, end), slice(end, None))
+    parts = [Part(words[cut], labels[cut]) for cut in cuts]
+    if not all(len(part.words) for part in parts):
         kind = "different words" if deduplicate else "words"
         raise ValueError(
-            f"{corpus.path}: expected at least 6 {kind}, enough for train, validation and test splits, got {len(lines)}"
+            f"{corpus.path}: expected at least 6 {kind}, enough for train, validation and test splits, got {len(words)}"
         )
-    return Split(*(Part([word for word, _ in part], [label for _, label in part]) for part in parts))
+    return Split(*parts)
+
+
+def shuffled(words: Words, seed: int, deduplicate: bool) -> Words:
+    """The words of a store in a random order, as :func:`split_corpus` describes it."""
+    distinct = words.store.index.distinct if deduplicate and words.store.index is not None else None
+    size = len(words) if distinct is None else len(distinct)
+    if size > LISTED:
+        shuffle = Shuffle(size, f"split {seed}")
+        rows_at: Callable[[Ints], Ints] = shuffle.__call__
+        places_of: Callable[[Ints], Ints] = shuffle.place_of
+    else:
+        listed = list(range(size))
+        random.Random(seed).shuffle(listed)
+        order = np.array(listed, np.int64)
+        places = np.empty_like(order)
+        places[order] = np.arange(size)
+        rows_at, places_of = (lambda positions: order[positions]), (lambda rows: places[rows])
+    if distinct is None:
+        return Words(words.store, size, rows_at, places_of)
+
+    def places_of_distinct(rows: Ints) -> Ints:
+        found = np.minimum(np.searchsorted(distinct, rows), size - 1)
+        return np.where(distinct[found] == rows, places_of(found), -1)
+
+    return Words(words.store, size, lambda places: distinct[rows_at(places)].astype(np.int64), places_of_distinct)
 
 
 def novelty(split: Split) -> Callable[[str], str]:
@@ -58,7 +99,7 @@ def novelty(split: Split) -> Callable[[str], str]:
         >>> kind("ava"), kind("amma")
         ('validation', 'new')
     """
-    train, val, test = (frozenset(part.words) for part in split)
+    train, val, test = (Known(part.words) for part in split)
 
     def kind(word: str) -> str:
         return "train" if word in train else "validation" if word in val else "test" if word in test else "new"
@@ -66,7 +107,30 @@ def novelty(split: Split) -> Callable[[str], str]:
     return kind
 
 
+def known_words(split: Split) -> Known:
+    """The words of all splits."""
+    train = split.train.words
+    return Known(Words(train.store)) if isinstance(train, Words) else Known(*(part.words for part in split))
+
+
 def leaks(split: Split) -> dict[str, int]:
     """How many words of validation and test also stand in train, as ``{"val": ..., "test": ...}``."""
-    train = set(split.train.words)
-    return {name: sum(word in train for word in getattr(split, name).words) for name in ("val", "test")}
+    train, val, test = (part.words for part in split)
+    if isinstance(train, Words) and isinstance(val, Words) and isinstance(test, Words):
+        found = repetitions(train, (val, test))
+    else:
+        seen = set(train)
+        found = [sum(word in seen for word in words) for words in (val, test)]
+    return dict(zip(("val", "test"), found, strict=True))
+
+
+def repetitions(train: Words, held_out: Sequence[Words]) -> list[int]:
+    """How many words of each other split also stand in train."""
+    found = [0] * len(held_out)
+    for rows, starts in train.store.index.repeated() if train.store.index is not None else ():
+        in_train = np.logical_or.reduceat(train.places_of(rows) >= 0, starts)  # (G,)
+        leaking = rows[np.repeat(in_train, np.diff(starts, append=len(rows)))]
+        found = [
+            count + int((words.places_of(leaking) >= 0).sum()) for count, words in zip(found, held_out, strict=True)
+        ]
+    return found

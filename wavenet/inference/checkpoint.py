@@ -13,9 +13,11 @@ from torch import nn
 
 import wavenet
 from wavenet.corpus.download import find_corpus, path_to_record
-from wavenet.corpus.reading import CONTROL, Corpus, read_corpus
+from wavenet.corpus.parsing import CONTROL
+from wavenet.corpus.reading import Corpus, read_corpus
 from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.corpus.words import longest, num_tokens
 from wavenet.errors import ArgumentError
 from wavenet.inference.archive import ArchiveError, check_archive
 from wavenet.inference.model import TrainedModel
@@ -72,9 +74,9 @@ class TrainedOn:
             batching=batching,
             batch_size=batch_size,
             words={name: len(words) for name, words in parts.items()},
-            examples={name: sum(map(len, words)) + len(words) for name, words in parts.items()},
+            examples={name: num_tokens(words) for name, words in parts.items()},
             also_in_train=leaks(split),
-            longest_word=max(map(len, parts["train"]), default=0),
+            longest_word=longest(parts["train"]),
         )
 
     @classmethod

@@ -1,6 +1,7 @@
 """One batch of draws: the network runs one step at a time, for all words of the batch at once."""
 
-from itertools import pairwise
+from collections.abc import Container
+from itertools import compress, pairwise
 from typing import NamedTuple
 
 import torch
@@ -102,6 +103,16 @@ def draw_batch(
                 nodes = removed.child(nodes, tokens)
             logits = step(network, tokens.to(device), state).cpu().double()  # (B, V)
     return collect(size, wanted, opening, steps)
+
+
+def without_known(drawn: Drawn, known: Container[str]) -> Drawn:
+    """The draws without known words, which count as abandoned at their ends."""
+    is_new = [word not in known for word in drawn.words]
+    if all(is_new):
+        return drawn
+    endings = [(word, BOUNDARY) for word, new in zip(drawn.words, is_new, strict=True) if not new]
+    words, log_probs = list(compress(drawn.words, is_new)), list(compress(drawn.log_probs, is_new))
+    return Drawn(words, log_probs, drawn.log_weights[torch.tensor(is_new)], drawn.abandoned + endings)
 
 
 def collect(size: int, wanted: Wanted, opening: Opening, steps: list[tuple[Tensor, ...]]) -> Drawn:

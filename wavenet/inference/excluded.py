@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference.shaping import Shaping
-from wavenet.network.packing import CHUNK, PrefixTree
+from wavenet.network.packing import CHUNK, pack
 from wavenet.network.sliding import eval_mode, every_row
 
 
@@ -32,22 +32,24 @@ class Excluded:
     def __init__(
         self, network: nn.Sequential, vocabulary: Vocabulary, endings: Sequence[tuple[str, int]], shaping: Shaping
     ) -> None:
-        tree = PrefixTree([beginning for beginning, _ in endings], vocabulary)
+        beginnings = [beginning for beginning, _ in endings]
+        tree = pack(beginnings, vocabulary)
         self.vocab_size = len(vocabulary)
         keys = tree.previous[1:] * self.vocab_size + tree.tokens[1:]  # ascending: the tree is numbered by level
         self.keys = torch.cat([keys, torch.tensor([torch.iinfo(keys.dtype).max])])
         self.log_weights = torch.empty(len(tree.tokens), self.vocab_size, dtype=torch.float64)
         device = next(network.parameters()).device
-        ends = tree.starts + tree.lengths
+        ends = torch.tensor([len(beginning) + 1 for beginning in beginnings]).cumsum(0)
         with eval_mode(network):
-            for chunk in torch.split(torch.arange(len(tree)), CHUNK):
-                packed = tree[chunk]
-                beginnings = torch.unique(tree.beginning[tree.starts[chunk[0]] : ends[chunk[-1]]])
+            for begin in range(0, len(beginnings), CHUNK):
+                packed = pack(beginnings[begin : begin + CHUNK], vocabulary)
+                rows = torch.unique(tree.rows[ends[begin - 1] if begin else 0 : ends[begin : begin + CHUNK][-1]])
                 logits = every_row(network, packed.tokens.to(device), packed.previous.to(device))  # (R, V)
-                self.log_weights[beginnings] = shaping.log_probs(logits.cpu().double())
-        self.log_weights[tree.beginning[ends - 1], torch.tensor([token for _, token in endings])] = -torch.inf
-        for level in reversed(torch.split(torch.arange(len(tree.tokens)), tree.level_sizes)[1:]):
-            self.log_weights.view(-1)[keys[level - 1]] += self.log_weights[level].logsumexp(dim=1)
+                self.log_weights[rows] = shaping.log_probs(logits.cpu().double())
+        self.log_weights[tree.rows[ends - 1], torch.tensor([token for _, token in endings])] = -torch.inf
+        for begin, end in reversed(levels(tree.previous)):
+            left = self.log_weights[begin:end].logsumexp(dim=1)
+            self.log_weights.view(-1)[keys[begin - 1 : end - 1]] += left
 
     def apply(self, log_weights: Tensor, nodes: Tensor) -> Tensor:
         """Log-weights (B, V), with those of the beginnings in place of the rows that stand at one (B,)."""
@@ -70,3 +72,12 @@ class Excluded:
         """The log-probability, after these tokens, of what has not been removed."""
         node = self.find(tokens)
         return 0.0 if node < 0 else self.log_weights[node].logsumexp(dim=0).item()
+
+
+def levels(previous: Tensor) -> list[tuple[int, int]]:
+    """Where the rows of beginnings of one character, of two, ... begin and end, from the row before each (R,)."""
+    found, end = [(0, 1)], 1
+    while end < len(previous):
+        end = 1 + int(torch.searchsorted(previous[1:], end))
+        found.append((found[-1][1], end))
+    return found[1:]

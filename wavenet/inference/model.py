@@ -6,8 +6,9 @@ from typing import Any, Protocol, Unpack
 
 from torch import nn
 
-from wavenet.corpus.splitting import Split
+from wavenet.corpus.splitting import Split, known_words
 from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.corpus.words import Known
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.patterns import MAX_LENGTH, WantedOptions
 from wavenet.inference.sampling import Sampler, SamplerOptions, Words
@@ -137,7 +138,9 @@ class TrainedModel:
 
     def _sampler(self, novel: bool, options: Mapping[str, Any]) -> Sampler:
         """A sampler, of which the last few are kept: calls for one word would take most of their time to prepare."""
-        without = tuple(options.get("without", ()))
+        without = options.get("without", ())
+        if not isinstance(without, Known):  # which is compared by what it is, not by its words
+            without = tuple(without)
         given = {**options, "without": without}
         key = (novel, *sorted(given.items()))
         sampler = self._samplers.pop(key, None)
@@ -155,9 +158,9 @@ class TrainedModel:
         what a network that has missed a word's end goes on to spell. What the other options ask for may be as much
         longer than them.
         """
-        without = list(options.get("without", ()))
+        without = options.get("without", ())
         if novel:
-            without += [word for part in self.split for word in part.words]
+            without = Known(without, known_words(self.split))
         completed = {**options, "without": without}
         known = None if self.trained_on is None else self.trained_on.longest_word
         if known is not None and "max_length" not in options:

@@ -9,7 +9,8 @@ hardly ever come are draws directed by the pattern, and approximate (:mod:`waven
   then, and another takes its place. A limit on the number of draws ends a search for what hardly ever comes.
 - Words that must not come (known ones, and with ``unique`` those drawn before) have their probability taken out of
   every step at which they are still possible (:class:`wavenet.inference.excluded.Excluded`), and so have the beginnings
-  at which draws were abandoned: nothing is drawn again and again in vain.
+  at which draws were abandoned: nothing is drawn again and again in vain. Of very many known words only those are
+  taken out that draws come to: a draw of one is abandoned at its end. The distribution over all others is the same.
 """
 
 from collections import deque
@@ -22,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.corpus.words import Known
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.directed import Pool, following_probs, guide, guide_fits
-from wavenet.inference.drawing import Drawn, Opening, draw_batch, open_draws
+from wavenet.inference.drawing import Drawn, Opening, draw_batch, open_draws, without_known
 from wavenet.inference.excluded import Excluded
 from wavenet.inference.patterns import Wanted, WantedOptions
 from wavenet.inference.remembered import Remembered
@@ -39,7 +41,7 @@ NUM_GUIDES = 10_000  # words that the guide of directed draws is estimated from
 RESERVE = 10  # words of equal weights that a pool of directed draws is worth, for each word that is asked for
 LARGEST_POOL = 200  # draws for each word that is asked for, after which a pool will do; it may always take 16 chunks
 MOST_FROM_POOL = 10_000  # words that are taken from one pool, so that pools fit into memory
-MAX_ENDINGS = 100_000  # abandoned draws are remembered up to so many
+MAX_ENDINGS = 100_000  # abandoned draws are remembered, and known words taken out from the outset, up to so many
 FEWEST_DRAWS, DRAWS_PER_WORD = 1_000_000, 100  # a search ends after the larger number, where no other is given
 
 
@@ -154,7 +156,7 @@ class Sampler:
         min_length: int = 1,
         max_length: int = 64,
         unique: bool = False,
-        without: Iterable[str] = (),
+        without: Collection[str] = (),
         max_draws: int | None = None,
         directed: bool | None = None,
         batch_size: int = CHUNK,
@@ -166,6 +168,9 @@ class Sampler:
         if directed and not guide_fits(self.wanted):
             raise ArgumentError("directed", "needs a simpler pattern or a smaller max_length")
         self.unique = unique
+        self.known: Known | None = None  # words that must not come, too many to be taken out from the outset
+        if len(without) > MAX_ENDINGS:
+            self.known, without = Known(without), ()
         self.without = [word for word in dict.fromkeys(without) if self.wanted.accepts(word)]
         self.max_draws, self.batch_size = max_draws, batch_size
         self.directed = directed
@@ -285,8 +290,9 @@ class Sampler:
         self, num_words: int, drawn: dict[tuple[str, int], None], generator: torch.Generator
     ) -> Iterator[Words]:
         """Draws words from pools of directed draws; empty batches say that a pool has grown."""
+        refused: dict[tuple[str, int], None] = {}
         while num_words > 0 and self.num_draws < self.limit:
-            removed = self._excluded([*drawn]) if drawn else self._opening().removed
+            removed = self._excluded([*drawn, *refused]) if drawn or refused else self._opening().removed
             if removed is not None and removed.left(self.wanted.forced) == -torch.inf:
                 self.exhausted = True
                 return
@@ -296,7 +302,9 @@ class Sampler:
                 end = min(last, self.num_draws + CHUNK)
                 while self.num_draws < end:
                     size = min(self.batch_size, end - self.num_draws)
-                    pool.add(self._draw_batch(size, removed, generator, self._guide()))
+                    batch = self._draw_batch(size, removed, generator, self._guide())
+                    pool.add(batch)
+                    remember(refused, batch.abandoned if self.known is not None else ())
                     self.num_draws += size
                 yield Words([], [])
             words = Words(*pool.draw(wanted, self.unique, generator))
@@ -328,7 +336,8 @@ class Sampler:
     ) -> Drawn:
         """So many independent draws."""
         opening = self._opening()
-        return draw_batch(self.network, self.wanted, self.shaping, opening, removed, table, size, generator)
+        drawn = draw_batch(self.network, self.wanted, self.shaping, opening, removed, table, size, generator)
+        return drawn if self.known is None else without_known(drawn, self.known)
 
     def _excluded(self, endings: list[tuple[str, int]]) -> Excluded | None:
         """The tree of the words that must not come and of other endings, if there are any."""

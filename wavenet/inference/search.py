@@ -1,13 +1,14 @@
 """The most probable words, exactly and in order. Needs torch alone."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.corpus.words import Known
 from wavenet.errors import check_at_least
 from wavenet.inference.patterns import Wanted
 from wavenet.network.packing import CHUNK
@@ -75,7 +76,7 @@ def top(
     pattern: str = "*",
     min_length: int = 1,
     max_length: int = 64,
-    without: Iterable[str] = (),
+    without: Collection[str] = (),
     max_beginnings: int = 300_000,
 ) -> Ranking:
     """The most probable of the wanted words.
@@ -106,7 +107,7 @@ def top(
     """
     check_at_least(1, num_words=num_words, max_beginnings=max_beginnings)
     wanted = Wanted(vocabulary, prefix, pattern, min_length, max_length)
-    found = Found(num_words, vocabulary, frozenset(without))
+    found = Found(num_words, vocabulary, Known(without))
     device = next(network.parameters()).device
     with eval_mode(network):
         zero, none = torch.zeros(1, dtype=torch.long), torch.zeros(1, 0, dtype=torch.long)
@@ -166,7 +167,7 @@ def read_on(tokens: Tensor, scores: Tensor, following: Tensor, state: State, bou
 class Found:
     """The best words found so far."""
 
-    def __init__(self, num_words: int, vocabulary: Vocabulary, without: frozenset[str]) -> None:
+    def __init__(self, num_words: int, vocabulary: Vocabulary, without: Known) -> None:
         self.num_words, self.vocabulary, self.without = num_words, vocabulary, without
         self.heap: list[tuple[float, str]] = []  # the least probable first
 

@@ -1,8 +1,11 @@
 """Words as tensors: batches of windows or of packed words, and the prefix tree that packs them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -44,6 +47,8 @@ class PackedWords(NamedTuple):
 
 Batch = Windows | PackedWords
 
+Ints = npt.NDArray[np.int64]
+
 
 def encode_words(words: Sequence[str], vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     """The tokens (N,) of word after word, each with its closing boundary, and how many belong to each word (W,).
@@ -59,71 +64,64 @@ def encode_words(words: Sequence[str], vocabulary: Vocabulary) -> tuple[Tensor, 
     return tokens, torch.tensor([len(word) + 1 for word in words])  # (W,)
 
 
-class PrefixTree:
-    """The beginnings of words as a tree, from which any of the words are packed: the index of a batch gives the batch.
+def pack_tokens(targets: Tensor, lengths: Tensor) -> PackedWords:
+    """Words as one batch: the tree of their beginnings.
 
-    Training, scoring and the exclusion of words all read words this way. The empty beginning, number 0, is the
-    boundary; shorter beginnings have smaller numbers, and each knows the beginning that is one character shorter.
+    Rows are numbered by the length of their beginnings, and those of one length in the order of their tokens: that is
+    the order in which the words, sorted, show them for the first time, length by length. The boundary is row 0.
 
     Args:
-        words: The words.
-        vocabulary: Their characters' token ids.
-
-    Raises:
-        UnknownCharacterError: A character of a word is not in the vocabulary.
+        targets: (N,) the tokens of word after word, each with its closing boundary.
+        lengths: (W,) how many of them belong to a word.
 
     Examples:
-        >>> tree = PrefixTree(["ab", "b", "aa"], Vocabulary("ab"))
-        >>> batch = tree[torch.tensor([0, 2])]
+        >>> batch = pack_tokens(torch.tensor([1, 2, 0, 1, 1, 0]), torch.tensor([3, 3]))  # ab and aa
         >>> batch.tokens, batch.previous  # the boundary, a, aa and ab
         (tensor([0, 1, 1, 2]), tensor([0, 0, 1, 1]))
-        >>> batch.targets, batch.rows
-        (tensor([1, 2, 0, 1, 1, 0]), tensor([0, 1, 3, 0, 1, 2]))
-
-    Attributes:
-        targets: (N,) the tokens of word after word, each with its closing boundary.
-        lengths, starts: (W,) how many of them belong to a word, and where they begin.
-        beginning: (N,) the number of the beginning that comes before each of the targets.
-        tokens, previous: The last token of each beginning, and the number of the beginning without it.
-        level_sizes: How many beginnings there are of each length.
+        >>> batch.rows
+        tensor([0, 1, 3, 0, 1, 2])
     """
+    tokens, sizes = targets.numpy(), lengths.numpy()
+    ends = sizes.cumsum()
+    by_bytes = tokens.astype(np.uint8 if len(tokens) and tokens.max() < 256 else ">u4")  # which compare as bytes do
+    text, width = by_bytes.tobytes(), by_bytes.itemsize
+    spelled = [text[begin:end] for begin, end in pairwise([0, *(ends * width).tolist()])]
+    order = np.array(sorted(range(len(spelled)), key=spelled.__getitem__), np.int64)  # (W,), of the sorted words
+    sizes = sizes[order]
+    first = sizes.cumsum() - sizes  # (W,), where each sorted word begins
+    place = np.arange(len(tokens)) - np.repeat(first, sizes)  # (N,), of a token in its word
+    source = np.repeat(ends[order] - sizes, sizes) + place  # (N,), where the token stands among the targets
+    tokens = tokens[source]
+    new = place >= np.repeat(shared(tokens, sizes, first), sizes)  # (N,), whether its beginning is shown here first
+    new &= tokens != BOUNDARY
+    by_length = np.argsort(place, kind="stable")
+    number = np.empty_like(tokens)  # (N,), of the row that ends with the token
+    number[by_length] = new[by_length].cumsum()
+    before = np.where(place == 0, 0, np.roll(number, 1))  # (N,), of the row that predicts it
+    shown = by_length[new[by_length]]
+    rows = np.empty_like(tokens)
+    rows[source] = before
+    return PackedWords(
+        tokens=torch.from_numpy(np.concatenate([[BOUNDARY], tokens[shown]])),
+        previous=torch.from_numpy(np.concatenate([[0], before[shown]])),
+        targets=targets,
+        rows=torch.from_numpy(rows),
+    )
 
-    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
-        self.targets, self.lengths = encode_words(words, vocabulary)
-        self.starts = self.lengths.cumsum(0) - self.lengths  # (W,)
-        self._grow_tree(len(vocabulary))
 
-    def _grow_tree(self, vocab_size: int) -> None:
-        """Numbers the distinct beginnings of words, shorter ones first; 0 is the empty one, which is the boundary."""
-        self.beginning = torch.zeros_like(self.targets)  # (N,), what comes before each target in its word
-        tokens, previous, count = [torch.tensor([BOUNDARY])], [torch.tensor([0])], 1
-        words, length = torch.arange(len(self.lengths)), 0
-        while len(words := words[self.lengths[words] - 1 > length]):
-            at = self.starts[words] + length
-            keys, index = torch.unique(self.beginning[at] * vocab_size + self.targets[at], return_inverse=True)
-            self.beginning[at + 1] = count + index
-            tokens.append(keys % vocab_size)
-            previous.append(keys // vocab_size)
-            count, length = count + len(keys), length + 1
-        self.tokens, self.previous = torch.cat(tokens), torch.cat(previous)  # one for each beginning
-        self.level_sizes = [len(level) for level in tokens]
+def shared(tokens: Ints, sizes: Ints, first: Ints) -> Ints:
+    """How many tokens (W,) each word begins with as the word before it does.
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, index: Tensor) -> PackedWords:
-        """The words ``index`` (W,), one after the other."""
-        lengths = self.lengths[index]  # (W,)
-        first = lengths.cumsum(0) - lengths  # (W,), where each word begins in the batch
-        shift = (self.starts[index] - first).repeat_interleave(lengths)  # (N,)
-        source = torch.arange(len(shift)) + shift  # (N,)
-        beginnings, rows = torch.unique(self.beginning[source], return_inverse=True)  # (R,), ascending, and (N,)
-        return PackedWords(
-            tokens=self.tokens[beginnings],
-            previous=torch.searchsorted(beginnings, self.previous[beginnings]),
-            targets=self.targets[source],
-            rows=rows,
-        )
+    Args:
+        tokens: (N,) of word after word, each with its closing boundary.
+        sizes, first: (W,) how many belong to a word, and where they begin.
+    """
+    place = np.arange(len(tokens)) - np.repeat(first, sizes)
+    above = np.arange(len(tokens)) - np.repeat(np.concatenate([sizes[:1], sizes[:-1]]), sizes)  # where the other has it
+    differs = (tokens != tokens[above]) | (tokens == BOUNDARY)  # no other's token lies beyond its end: that differs
+    differs[: sizes[0]] = True
+    found: Ints = np.minimum.reduceat(np.where(differs, place, len(tokens)), first)
+    return found
 
 
 def pack(words: Sequence[str], vocabulary: Vocabulary) -> PackedWords:
@@ -131,5 +129,9 @@ def pack(words: Sequence[str], vocabulary: Vocabulary) -> PackedWords:
 
     Raises:
         UnknownCharacterError: A character of a word is not in the vocabulary.
+
+    Examples:
+        >>> pack(["ab"], Vocabulary("ab")).targets
+        tensor([1, 2, 0])
     """
-    return PrefixTree(words, vocabulary)[torch.arange(len(words))]
+    return pack_tokens(*encode_words(words, vocabulary))

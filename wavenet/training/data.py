@@ -1,5 +1,6 @@
 """The data module: a corpus, its splits, and the batches that training and evaluation see."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,14 @@ from wavenet.corpus.download import default_corpus
 from wavenet.corpus.reading import Corpus, read_corpus
 from wavenet.corpus.splitting import Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
+from wavenet.corpus.words import Words, characters, num_tokens, translation
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.checkpoint import TrainedOn
-from wavenet.network.packing import CHUNK, Batch, PrefixTree, pack
-from wavenet.training.datasets import BatchIndices, WindowDataset
+from wavenet.network.packing import CHUNK, Batch
+from wavenet.training.datasets import BatchIndices, WindowDataset, WordDataset
+
+MEASURED = 100_000
+"""Words of a split that are enough to measure its loss while a network trains, and at the end; they are shuffled."""
 
 WORD_LENGTH = 16  # about how many tokens there are in a word, where memory is planned
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
@@ -78,7 +83,7 @@ class WordsDataModule(L.LightningDataModule):
         self.replacement = replacement
         self.predict_path = predict_path
         self._alphabet = alphabet
-        self._datasets: dict[str, WindowDataset | PrefixTree] = {}
+        self._datasets: dict[str, WindowDataset | WordDataset] = {}
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -93,7 +98,7 @@ class WordsDataModule(L.LightningDataModule):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The characters of the model, known before it is built."""
-        return Vocabulary.from_words(self.corpus.words) if self._alphabet is None else Vocabulary(self._alphabet)
+        return Vocabulary(characters(self.corpus.words) if self._alphabet is None else self._alphabet)
 
     @property
     def alphabet(self) -> str:
@@ -112,20 +117,19 @@ class WordsDataModule(L.LightningDataModule):
         if stage == "predict":
             path = self.predict_path
             self.predict_words = self.split.test.words if path is None else read_corpus(Path(path)).words
-            for word in self.predict_words:
-                self.vocabulary.encode(word)
+            translation(Words.of(self.predict_words), self.vocabulary)
         for split in STAGE_SPLITS[stage]:
             self.dataset(split)
 
-    def dataset(self, split: str) -> WindowDataset | PrefixTree:
+    def dataset(self, split: str) -> WindowDataset | WordDataset:
         """All examples of a split: train, val or test."""
         if split not in self._datasets:
             self._datasets[split] = self._make_dataset(getattr(self.split, split).words)
         return self._datasets[split]
 
-    def _make_dataset(self, words: list[str]) -> WindowDataset | PrefixTree:
+    def _make_dataset(self, words: Sequence[str]) -> WindowDataset | WordDataset:
         if self.batching == "words":
-            return PrefixTree(words, self.vocabulary)
+            return WordDataset(words, self.vocabulary)
         return WindowDataset(words, self.vocabulary, self.block_size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -140,8 +144,9 @@ class WordsDataModule(L.LightningDataModule):
         return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation split, each example once, in order."""
-        return self.eval_dataloader("val")
+        """The validation split, each example once, in order; in a training at most ``MEASURED`` of its words."""
+        training = self.trainer is not None and self.trainer.state.fn == "fit"
+        return self.eval_dataloader("val", MEASURED if training else None)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test split, each example once, in order."""
@@ -152,7 +157,7 @@ class WordsDataModule(L.LightningDataModule):
         dataset = self.dataset(split)
         size = CHUNK * 4 // (self.block_size if isinstance(dataset, WindowDataset) else WORD_LENGTH)
         words = getattr(self.split, split).words[:num_words]
-        examples = sum(map(len, words)) + len(words) if isinstance(dataset, WindowDataset) else len(words)
+        examples = num_tokens(words) if isinstance(dataset, WindowDataset) else len(words)
         order = BatchIndices(examples, max(1, size))
         return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
 
@@ -162,10 +167,8 @@ class WordsDataModule(L.LightningDataModule):
         return DataLoader(words, batch_size=CHUNK // WORD_LENGTH, collate_fn=self._whole)
 
     def _whole(self, words: list[str]) -> Batch:
-        if self.batching == "words":
-            return pack(words, self.vocabulary)
-        windows = WindowDataset(words, self.vocabulary, self.block_size)
-        return windows[torch.arange(len(windows))]
+        dataset = self._make_dataset(words)
+        return dataset[torch.arange(len(dataset))]
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of the data it was trained on."""

@@ -1,14 +1,46 @@
-"""Windows of context as a dataset, and the order in which training visits its examples."""
+"""Words and windows of context as datasets, and the order in which training visits their examples."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from wavenet.corpus.shuffling import LISTED, Shuffle
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
-from wavenet.network.packing import Windows, encode_words
+from wavenet.corpus.words import Words, translation
+from wavenet.network.packing import PackedWords, Windows, pack_tokens
+
+
+class WordDataset(Dataset[PackedWords]):
+    """Whole words, packed when they are asked for, so that memory does not grow beyond what the words take.
+
+    Args:
+        words: The words.
+        vocabulary: Their characters' token ids.
+
+    Raises:
+        UnknownCharacterError: A character of a word is not in the vocabulary.
+
+    Examples:
+        >>> words = WordDataset(["ab", "b", "aa"], Vocabulary("ab"))
+        >>> words[torch.tensor([0, 2])].targets
+        tensor([1, 2, 0, 1, 1, 0])
+    """
+
+    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
+        self.words = Words.of(words)
+        self.ids = translation(self.words, vocabulary).astype(np.int64)  # of the words' own tokens
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, index: Tensor) -> PackedWords:
+        """The words at the positions ``index`` (B,), one after the other."""
+        tokens, lengths = self.words.tokens(index.numpy())
+        return pack_tokens(torch.from_numpy(self.ids[tokens]), torch.from_numpy(lengths))
 
 
 class WindowDataset(Dataset[Windows]):
@@ -37,7 +69,10 @@ class WindowDataset(Dataset[Windows]):
     """
 
     def __init__(self, words: Sequence[str], vocabulary: Vocabulary, block_size: int) -> None:
-        self.tokens, lengths = encode_words(words, vocabulary)  # (N,), (W,)
+        encoded = Words.of(words)
+        tokens, sizes = encoded.tokens(np.arange(len(encoded)))
+        lengths = torch.from_numpy(sizes)  # (W,)
+        self.tokens = torch.from_numpy(translation(encoded, vocabulary).astype(np.int64)[tokens])  # (N,)
         starts = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         self.position = torch.arange(len(self.tokens)) - starts  # (N,), of a token in its word
         self.lags = torch.arange(block_size, 0, -1)  # (T,), how far back each token of a context lies
@@ -54,6 +89,8 @@ class WindowDataset(Dataset[Windows]):
 
 class BatchIndices(Sampler[Tensor]):
     """Batches of indices (B,); the order of an epoch is a function of the seed and the epoch alone.
+
+    Above a million examples (:data:`wavenet.corpus.shuffling.LISTED`) no order is kept: each batch is computed.
 
     Args:
         num_examples: Indices run from 0 to ``num_examples - 1``.
@@ -88,20 +125,39 @@ class BatchIndices(Sampler[Tensor]):
         return -(-self.num_examples // self.batch_size) - self._joins_last
 
     def __iter__(self) -> Iterator[Tensor]:
-        batches = list(torch.split(self._order(), self.batch_size))
-        if self._joins_last:
-            batches[-2:] = [torch.cat(batches[-2:])]
-        yield from batches[self.done() :]
+        order = self._order()
+        for number in range(self.done(), len(self)):
+            begin, last = number * self.batch_size, number == len(self) - 1
+            full = begin + self.batch_size
+            yield order(begin, full if not last or self._fills_last else self.num_examples)
+
+    @property
+    def _fills_last(self) -> bool:
+        return self.replacement and self.seed is not None
 
     @property
     def _joins_last(self) -> bool:
         shuffling = self.seed is not None and not self.replacement
         return shuffling and self.num_examples > self.batch_size and self.num_examples % self.batch_size == 1
 
-    def _order(self) -> Tensor:
+    def _order(self) -> Callable[[int, int], Tensor]:
+        """What gives the indices at the positions of an epoch from one up to another."""
         if self.seed is None:
-            return torch.arange(self.num_examples)
-        generator = torch.Generator().manual_seed(random.Random(f"{self.seed}/{self.epoch}").getrandbits(63))
+            return torch.arange
+        name = f"{self.seed}/{self.epoch}"
+        generator = torch.Generator().manual_seed(random.Random(name).getrandbits(63))
+        if self.num_examples <= LISTED:
+            if self.replacement:
+                order = torch.randint(self.num_examples, (len(self) * self.batch_size,), generator=generator)
+            else:
+                order = torch.randperm(self.num_examples, generator=generator)
+            return lambda begin, end: order[begin:end]
         if self.replacement:
-            return torch.randint(self.num_examples, (len(self) * self.batch_size,), generator=generator)
-        return torch.randperm(self.num_examples, generator=generator)
+            return lambda begin, end: self._drawn(f"{name}/{begin}", end - begin)
+        shuffle = Shuffle(self.num_examples, name)
+        return lambda begin, end: torch.from_numpy(shuffle(np.arange(begin, end)))
+
+    def _drawn(self, name: str, count: int) -> Tensor:
+        """As many indices, each drawn from all."""
+        generator = torch.Generator().manual_seed(random.Random(name).getrandbits(63))
+        return torch.randint(self.num_examples, (count,), generator=generator)

@@ -8,6 +8,8 @@ from math import ceil, exp, log, log2
 from statistics import quantiles
 from typing import Any
 
+from wavenet.corpus.shuffling import LISTED
+
 NAMES_WORDS, NAMES_TOKENS = 25_626, 182_625
 """The training split of names.txt, the list that the defaults of the classes are made for."""
 
@@ -22,6 +24,9 @@ AFFORDABLE, MANY_WORDS = 3.2e12, 24_000
 
 FEWEST_EPOCHS = 3
 """The epochs for which a network is made narrower, if fewer of a wider one could be afforded."""
+
+SAMPLED = 100_000
+"""Words that stand for all, where there are very many."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
@@ -77,7 +82,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
     Args:
-        words: The words of the training split.
+        words: The words of the training split; of more than a million the first 100,000 stand for all.
         windows: Whether a batch consists of windows instead of words.
         batch_size: Examples in a batch, if it is not for the rule to say.
 
@@ -86,11 +91,12 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         >>> recipe.batch_size, recipe.max_steps, recipe.dropout
         (16, 137, 0.5)
     """
-    num_tokens = sum(map(len, words)) + len(words)
-    num_examples = num_tokens if windows else len(words)
+    num_words, words = len(words), words[:SAMPLED] if len(words) > LISTED else words
+    num_tokens = round((sum(map(len, words)) + len(words)) * num_words / len(words))
+    num_examples = num_tokens if windows else num_words
     r = num_tokens / NAMES_TOKENS
     small, large = min(1.0, r), max(1.0, r)
-    longer = max(1.0, num_tokens / len(words) / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
+    longer = max(1.0, num_tokens / num_words / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
     richer = max(1.0, character_perplexity(words) / RICH_ALPHABET)
     if batch_size is None:
         batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))

@@ -19,21 +19,19 @@ from wavenet.inference.checkpoint import read_checkpoint, renamed
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
-from wavenet.training.data import WordsDataModule
+from wavenet.training.data import MEASURED, WordsDataModule
 from wavenet.training.loss import check_finite, mean_loss, standard_error
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # how OpenMP's threads wait, in the environment
-MEASURED = 100_000  # words of train, whose loss takes no longer on a larger list; the split has shuffled them
 UNCERTAIN = 0.05  # nats of standard error from which on a loss says little
 
 
 def measure(model: LanguageModel, data: WordsDataModule, steps: int) -> dict[str, float]:
-    """The losses of the three splits, in nats per token, in eval mode: of train over ``MEASURED`` words."""
-    most = {"train": MEASURED}
+    """The losses of the three splits, in nats per token, in eval mode: each over at most ``MEASURED`` words."""
     losses = {
-        f"{split}/loss": mean_loss(model.network, data.eval_dataloader(split, most.get(split)), model.device)
+        f"{split}/loss": mean_loss(model.network, data.eval_dataloader(split, MEASURED), model.device)
         for split in Split._fields
     }
     for name, loss in losses.items():
@@ -45,7 +43,7 @@ def standard_errors(model: LanguageModel, data: WordsDataModule) -> dict[str, fl
     """The standard errors over words of the losses of validation and test."""
     errors = {}
     for split in ("val", "test"):
-        words = getattr(data.split, split).words
+        words = getattr(data.split, split).words[:MEASURED]
         log_probs = [scored.log_prob for scored in score(model.network, model.vocabulary, words)]
         errors[f"{split}/standard_error"] = standard_error(log_probs, [len(word) + 1 for word in words])
     return errors
@@ -78,7 +76,7 @@ def collect_metrics(
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
     ``<split>/loss`` are those of the best checkpoint, which every later command uses, and ``<split>/standard_error``
-    say how exact they are; ``train/words`` is how many of train were measured; ``last`` holds the losses of the weights
+    say how exact they are; ``<split>/words`` is how many of its words were measured; ``last`` holds the losses of the weights
     after the last step, ``ngram`` those of the n-gram.
     """
     steps, baseline = training.steps, training.baseline
@@ -94,10 +92,15 @@ def collect_metrics(
     return {
         **best,
         **standard_errors(model, data),
-        "train/words": min(MEASURED, len(data.split.train.words)),
+        **{f"{split}/words": min(MEASURED, len(part.words)) for split, part in data.split._asdict().items()},
         "step": best_step,
         "last": {**last, "step": steps},
-        "ngram": baseline and {"order": baseline.order, **{f"{name}/loss": x for name, x in baseline.losses.items()}},
+        "ngram": baseline
+        and {
+            "order": baseline.order,
+            "words": baseline.num_words,
+            **{f"{name}/loss": x for name, x in baseline.losses.items()},
+        },
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": steps,
         "seconds": round(training.seconds, 2),
@@ -131,9 +134,13 @@ def sort_samples(words: list[str], split: Split) -> dict[str, list[str]]:
 
 def loss_table(metrics: dict[str, Any]) -> Table:
     """The losses of the best checkpoint with their standard errors, of the last step, and of the n-gram."""
-    measured = metrics["train/words"]
-    part = f" ({measured:,} words)" if measured < metrics["corpus"]["words"]["train"] else ""
-    table = Table("loss (nats per character)", f"train{part}", "validation", "test", title_justify="left")
+    corpus, names = metrics["corpus"]["words"], {"train": "train", "val": "validation", "test": "test"}
+
+    def part(measured: int, split: str) -> str:
+        return f" ({measured:,} words)" if measured < corpus[split] else ""
+
+    columns = (f"{name}{part(metrics[f'{split}/words'], split)}" for split, name in names.items())
+    table = Table("loss (nats per character)", *columns, title_justify="left")
 
     def cell(row: dict[str, Any], split: str) -> str:
         error = row.get(f"{split}/standard_error")
@@ -144,7 +151,8 @@ def loss_table(metrics: dict[str, Any]) -> Table:
         last = metrics["last"]
         table.add_row(f"last step, step {last['step']:,}", *(cell(last, split) for split in Split._fields))
     if (ngram := metrics["ngram"]) is not None:
-        table.add_row(f"{ngram['order']}-gram, to compare", "", cell(ngram, "val"), cell(ngram, "test"))
+        counted = part(ngram["words"], "train").replace(" (", " of ").removesuffix(")")
+        table.add_row(f"{ngram['order']}-gram{counted}, to compare", "", cell(ngram, "val"), cell(ngram, "test"))
     return table
 
 

@@ -13,7 +13,7 @@ class NgramBaseline(Callback):
     """Counts an n-gram on the training words and logs its validation loss as ``val/ngram_loss``.
 
     A network that does not get below it has not learned to spell. Counting takes a tenth of a second for 30,000 words
-    and about ten for a million; ``best`` keeps the result.
+    and is bounded for many; ``best`` keeps the result.
 
     Args:
         enabled: Whether anything is counted.

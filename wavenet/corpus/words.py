@@ -1,0 +1,255 @@
+"""Many words without a Python object for each: their characters' numbers on one axis, in memory or in a file."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
+from typing import Any, Protocol, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from wavenet.corpus.vocabulary import BOUNDARY, UnknownCharacterError, Vocabulary
+
+Ints = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+AT_ONCE = 2**16
+"""Words that are looked at together: what is computed for them fits a usual processor's cache."""
+
+
+class Index(Protocol):
+    """What finds words among the rows of a store: :class:`wavenet.corpus.index.WordIndex`.
+
+    ``distinct`` (D,) are the first rows of each word, ascending, if words stand in several rows.
+    """
+
+    distinct: Array | None
+
+    def rows_of(self, word: str) -> Ints:
+        """The rows (K,) that hold this word, ascending."""
+
+    def repeated(self) -> Iterator[tuple[Ints, Ints]]:
+        """The rows (K,) of words that stand in several, some at a time, and where each word's rows begin (G,)."""
+
+
+class Store:
+    """Words as numbers: W rows of tokens on one axis.
+
+    Args:
+        tokens: (N,) the tokens of word after word, each ended by the boundary; of any unsigned type.
+        starts: (W + 1,) where the words begin, and where the last one ends.
+        alphabet: The characters of the tokens 1, 2, ...
+        index: What finds words among the rows, if that is known.
+        release: Gives back the memory that reading has mapped, where the arrays lie in a file.
+    """
+
+    def __init__(
+        self,
+        tokens: Array,
+        starts: Array,
+        alphabet: str,
+        index: Index | None = None,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.tokens, self.starts, self.alphabet, self.index, self._release = tokens, starts, alphabet, index, release
+        self._read = 0
+        self._characters = np.frombuffer(f"\0{alphabet}".encode("utf-32-le", "surrogatepass"), np.uint32)  # (V,)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def lengths(self, rows: Ints) -> Ints:
+        """How many tokens the words of these rows (B,) have, their ends included."""
+        self._note(len(rows))
+        found: Ints = self.starts[rows + 1].astype(np.int64) - self.starts[rows].astype(np.int64)
+        return found
+
+    def gather(self, rows: Ints) -> tuple[Array, Ints]:
+        """The tokens (N,) of the words of these rows (B,), one after the other, and how many each has (B,)."""
+        lengths = self.lengths(rows)
+        first = lengths.cumsum() - lengths  # (B,), where each word begins here
+        shift = np.repeat(self.starts[rows].astype(np.int64) - first, lengths)  # (N,)
+        return self.tokens[np.arange(len(shift)) + shift], lengths
+
+    def spelled(self, tokens: Array, lengths: Ints) -> list[str]:
+        """The words that :meth:`gather` gives as tokens."""
+        text = self._characters[tokens].tobytes().decode("utf-32-le", "surrogatepass")
+        ends = lengths.cumsum()
+        pairs = zip((ends - lengths).tolist(), (ends - 1).tolist(), strict=True)
+        return [text[begin:end] for begin, end in pairs]
+
+    def _note(self, count: int) -> None:
+        self._read += count
+        if self._read >= AT_ONCE:
+            self._read = 0
+            self._release()
+
+
+def unchanged(numbers: Ints) -> Ints:
+    """The numbers as they are: the order of a store."""
+    return numbers
+
+
+class Words(Sequence[str]):
+    """Words of a store, in an order of their own, that behave as a list of strings.
+
+    Args:
+        store: What holds them.
+        size: How many of them there are, by default all rows of the store.
+        rows_at: The rows (B,) that stand at positions (B,).
+        places_of: The positions (B,) of rows (B,), -1 for a row that is left out.
+
+    Examples:
+        >>> words = Words.of(["ab", "", "ba"])
+        >>> list(words[1:]), words[-1], len(words)
+        (['', 'ba'], 'ba', 3)
+        >>> words.tokens(np.array([2, 0]))
+        (array([2, 1, 0, 1, 2, 0], dtype=uint8), array([3, 3]))
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        size: int | None = None,
+        rows_at: Callable[[Ints], Ints] = unchanged,
+        places_of: Callable[[Ints], Ints] = unchanged,
+    ) -> None:
+        self.store, self.size = store, len(store) if size is None else size
+        self.rows_at, self.places_of = rows_at, places_of
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> "Words":
+        """The words of a sequence, as numbers in memory."""
+        if isinstance(words, cls):
+            return words
+        lengths = np.fromiter(map(len, words), np.int64, len(words)) + 1
+        starts = np.concatenate([[0], lengths.cumsum()])
+        characters = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), np.uint32)
+        kinds, numbers = np.unique(characters, return_inverse=True)
+        tokens = np.full(starts[-1], BOUNDARY, smallest_type(len(kinds)))
+        inside = np.ones(len(tokens), bool)
+        inside[starts[1:] - 1] = False
+        tokens[inside] = numbers + 1
+        return cls(Store(tokens, starts, kinds.tobytes().decode("utf-32-le", "surrogatepass")))
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Words": ...
+    def __getitem__(self, index: int | slice) -> "str | Words":
+        places = range(self.size)[index]
+        if isinstance(places, int):
+            return self.store.spelled(*self.tokens(np.array([places])))[0]
+        start, step, size = places.start, places.step, len(places)
+
+        def places_of(rows: Ints) -> Ints:
+            before = self.places_of(rows)
+            found, rest = np.divmod(before - start, step)
+            return np.where((before >= 0) & (rest == 0) & (0 <= found) & (found < size), found, -1)
+
+        return Words(self.store, size, lambda positions: self.rows_at(start + step * positions), places_of)
+
+    def __iter__(self) -> Iterator[str]:
+        for positions in self.chunks():
+            yield from self.store.spelled(*self.tokens(positions))
+
+    def __contains__(self, word: object) -> bool:
+        if self.store.index is None:
+            return super().__contains__(word)
+        return isinstance(word, str) and bool((self.places_of(self.store.index.rows_of(word)) >= 0).any())
+
+    @property
+    def num_distinct(self) -> int:
+        """How many different words the store has."""
+        distinct = None if self.store.index is None else self.store.index.distinct
+        return len(self.store) if distinct is None else len(distinct)
+
+    def chunks(self) -> Iterator[Ints]:
+        """All positions, some at a time."""
+        for begin in range(0, self.size, AT_ONCE):
+            yield np.arange(begin, min(begin + AT_ONCE, self.size))
+
+    def tokens(self, positions: Ints) -> tuple[Array, Ints]:
+        """The store's tokens (N,) of the words at these positions (B,), ends included, and how many each has (B,)."""
+        return self.store.gather(self.rows_at(positions))
+
+    def lengths(self) -> Iterator[Ints]:
+        """How many tokens the words have, their ends included, for some words at a time."""
+        for positions in self.chunks():
+            yield self.store.lengths(self.rows_at(positions))
+
+
+class Known(Collection[str]):
+    """Words of several lists, of which it is asked whether a word is among them.
+
+    Args:
+        parts: The lists; those of a store are not copied.
+
+    Examples:
+        >>> known = Known(["ab"], Words.of(["ba"]))
+        >>> "ba" in known, "b" in known, len(known)
+        (True, False, 2)
+    """
+
+    def __init__(self, *parts: Collection[str]) -> None:
+        self.parts = parts
+        self._sets = [part if isinstance(part, Words | Known) else frozenset(part) for part in parts]
+
+    def __contains__(self, word: object) -> bool:
+        return any(word in part for part in self._sets)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self.parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+
+def smallest_type(largest: int) -> npt.DTypeLike:
+    """The smallest unsigned type that holds a number.
+
+    Examples:
+        >>> smallest_type(255), smallest_type(256)
+        (<class 'numpy.uint8'>, <class 'numpy.uint16'>)
+    """
+    kinds = (np.uint8, np.uint16, np.uint32, np.uint64)
+    return next(kind for kind in kinds if largest <= np.iinfo(kind).max)
+
+
+def translation(words: Words, vocabulary: Vocabulary) -> Array:
+    """The token ids (V,) of a vocabulary for the tokens of a store.
+
+    Raises:
+        UnknownCharacterError: A character of one of the words is not in the vocabulary.
+    """
+    known = set(vocabulary.alphabet)
+    missing = [token for token, c in enumerate(words.store.alphabet, start=1) if c not in known]
+    for positions in words.chunks() if missing else ():  # a store may have characters that these words do not
+        tokens, lengths = words.tokens(positions)
+        wrong = np.flatnonzero(np.isin(tokens, missing))
+        if len(wrong):
+            word = words[int(positions[0] + np.searchsorted(lengths.cumsum(), wrong[0], side="right"))]
+            raise UnknownCharacterError(words.store.alphabet[int(tokens[wrong[0]]) - 1], word, vocabulary.alphabet)
+    ids = [vocabulary.encode(c)[0] if c in known else BOUNDARY for c in words.store.alphabet]
+    return np.array([BOUNDARY, *ids], smallest_type(len(vocabulary)))
+
+
+def characters(words: Sequence[str]) -> str:
+    """The characters of words, in the order of their code points; those of a store are all of its words'."""
+    return "".join(sorted(words.store.alphabet if isinstance(words, Words) else set().union(*words)))
+
+
+def num_tokens(words: Sequence[str]) -> int:
+    """How many characters words have, and ends."""
+    if isinstance(words, Words):
+        return sum(int(lengths.sum()) for lengths in words.lengths())
+    return sum(map(len, words)) + len(words)
+
+
+def longest(words: Sequence[str]) -> int:
+    """How many characters the longest of words has; 0 if there is no word."""
+    if isinstance(words, Words):
+        return max((int(lengths.max()) - 1 for lengths in words.lengths()), default=0)
+    return max(map(len, words), default=0)
