@@ -23,7 +23,7 @@ from wavenet.corpus.splitting import Split
 from wavenet.corpus.vocabulary import BOUNDARY
 
 MAX_ORDER = 6
-COUNTED, PREDICTED = 250_000, 100_000  # words, of more
+COUNTED, PREDICTED = 200_000, 100_000  # words, of more
 TABLE = 8  # how many times as large as the keys a table may be
 
 Ints = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class Baseline(NamedTuple):
 def best_ngram(split: Split, vocab_size: int, max_order: int = MAX_ORDER) -> Baseline:
     """Counts the training words and chooses the order on the validation words, as far as they are not too many.
 
-    At most 250,000 words of train are counted, and 100,000 of each other split predicted: the first ones, since a split
+    At most 200,000 words of train are counted, and 100,000 of each other split predicted: the first ones, since a split
     has shuffled them.
 
     Args:
@@ -102,14 +102,14 @@ def log_probs(train: Sequence[str], held_out: Sequence[str], vocab_size: int, ma
     counted = sum(map(len, train)) + len(train)  # tokens of train, which come first
     probability = np.full(len(tokens) - counted, 1 / vocab_size)  # (H,), at order 0
     context = np.zeros(len(tokens), dtype=np.int64)  # (N,), ids of the contexts of this order: at first all are empty
-    found = []
-    for _ in range(max_order):
+    found = np.empty((max_order, len(probability)))
+    for order in range(max_order):
         event = numbered(context * num_tokens + tokens)  # (N,), ids of each context together with the token after it
         probability = mixed(probability, context, event, counted)
-        found.append(np.log(probability))
+        found[order] = np.log(probability)
         context = np.roll(event, 1) + 1  # what was read before a token is the context of the next order
         context[starts] = 0
-    return np.stack(found)
+    return found
 
 
 def encode(words: Sequence[str]) -> tuple[Ints, Ints]:
