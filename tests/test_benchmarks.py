@@ -41,6 +41,7 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}, []),
         ("busy", {"TRAINED": {"tiny": ["--trainer.max_steps=2"]}, "THREADS": {"chosen": ([], {})}}, []),
         ("list_sizes", {"POOLED": 30, "FIXED": {"trainer.max_steps": 2}}, ["--lists", "phrases", "--sizes", "30"]),
+        ("corpus", {"STEPS": 2}, ["--characters", "2000"]),
     ],
 )
 def test_every_script_runs(

@@ -8,7 +8,6 @@ files have other sizes than they should is made anew. Any of them may be deleted
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
 import sys
@@ -30,6 +29,7 @@ from rich.progress import Progress
 
 from wavenet.corpus.encoding import BLOCK, Encoder, blocks
 from wavenet.corpus.index import WordIndex, build
+from wavenet.corpus.mapping import Mapped
 from wavenet.corpus.parsing import EXPECTED
 from wavenet.corpus.words import Store, Words, smallest_type
 from wavenet.runs import open_regular
@@ -138,32 +138,18 @@ def opened(folder: Path) -> Words | None:
     """The words in a folder, if it is there and whole."""
     try:
         content = Content(**json.loads((folder / CONTENT).read_text(encoding="utf-8")))
-        arrays, maps = {}, []
-        for name, (kind, length) in content.arrays.items():
-            with (folder / name).open("rb") as file:
-                if os.fstat(file.fileno()).st_size != length * np.dtype(kind).itemsize:
-                    return None
-                maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            arrays[name] = np.frombuffer(maps[-1], kind)
+        files = {name: Mapped(folder / name, kind) for name, (kind, _) in content.arrays.items()}
     except (OSError, ValueError, TypeError):
         return None
-    store = Store(arrays["tokens"], arrays["starts"], content.alphabet, release=releasing(maps))
+    arrays = {name: file.array for name, file in files.items()}
+    if any(len(arrays[name]) != length for name, (_, length) in content.arrays.items()):
+        return None
+    store = Store(
+        arrays["tokens"], arrays["starts"], content.alphabet, release=[file.release for file in files.values()]
+    )
     distinct = arrays["distinct"] if content.num_distinct < content.num_words else None
     store.index = WordIndex(store, arrays["hashes"], arrays["order"], distinct, content.seed, content.longest)
     return Words(store)
-
-
-def releasing(maps: list[mmap.mmap]) -> Callable[[], None]:
-    """What takes the mapped pages out of this process's memory; the system's cache keeps them as long as it has room.
-
-    Otherwise reading words here and there would, in time, map all of the files.
-    """
-
-    def release() -> None:
-        for mapped in maps:
-            mapped.madvise(mmap.MADV_DONTNEED)
-
-    return release if hasattr(mmap, "MADV_DONTNEED") else lambda: None
 
 
 def encode(path: Path, sha256: str, folder: Path) -> None:
@@ -210,12 +196,13 @@ def write_arrays(path: Path, sha256: str, folder: Path, said: Callable[[float], 
         raise ValueError(f"{path} has changed while it was read: expected SHA-256 {sha256}, got {found}")
     if not longest:
         raise ValueError(f"{path} holds no words: expected one word per line, got {size} bytes without any")
-    tokens = np.memmap(folder / "tokens", smallest_type(len(alphabet)), "r")
-    write_starts(folder, len(tokens))
-    starts = np.memmap(folder / "starts", smallest_type(len(tokens)), "r")
-    store = Store(tokens, starts, alphabet)
+    tokens = Mapped(folder / "tokens", smallest_type(len(alphabet)))
+    num_tokens = len(tokens.array)
+    write_starts(folder, num_tokens)
+    starts = Mapped(folder / "starts", smallest_type(num_tokens))
+    store = Store(tokens.array, starts.array, alphabet, release=[tokens.release, starts.release])
     seed, num_distinct = build(store, longest, folder, lambda rows: said(rows * size / len(store)))
-    return Content(len(store), len(tokens), longest, alphabet, seed, num_distinct)
+    return Content(len(store), num_tokens, longest, alphabet, seed, num_distinct)
 
 
 def write_tokens(file: BinaryIO, path: Path, folder: Path, said: Callable[[int], None]) -> tuple[str, int, str]:

@@ -1,19 +1,23 @@
 """Where words stand among very many: their hashes, sorted, which are checked to tell all of them apart."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet.corpus.mapping import Mapped
 from wavenet.corpus.words import AT_ONCE, Store, smallest_type
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Array = npt.NDArray[Any]
 
-SORTED_AT_ONCE = 2**22  # hashes, of the upper bits that they share
+SORTED_AT_ONCE = 2**20  # hashes that share their upper bits
+MOST_BITS = 8  # as many files are open at a time as they have values
 SCANNED_AT_ONCE = 2**20
 
 
@@ -64,7 +68,7 @@ class WordIndex:
     Args:
         store: The store.
         hashes: (W,) of its words, ascending.
-        order: (W,) the rows that they belong to; those of one word ascend.
+        order: (W,) the rows that they belong to.
         distinct: (D,) the first row of each word, ascending, where words stand in several.
         seed: That of the hashes.
         longest: Tokens of the longest word.
@@ -77,7 +81,7 @@ class WordIndex:
         self._hasher, self._longest = Hasher(seed, longest), longest
 
     def rows_of(self, word: str) -> Ints:
-        """The rows (K,) that hold this word, ascending."""
+        """The rows (K,) that hold this word."""
         if len(word) >= self._longest:
             return np.empty(0, np.int64)
         hashed = self._hasher.of_word(word)
@@ -120,48 +124,60 @@ def build(store: Store, longest: int, folder: Path, said: Callable[[int], None])
         folder: Where the files are written.
         said: Is told now and then of how many more rows something was done, twice of each.
     """
+    bits = min(MOST_BITS, (len(store) // SORTED_AT_ONCE).bit_length())
     seed, num_distinct = 0, None
     while num_distinct is None:
         seed += 1
-        write_hashes(store, Hasher(seed, longest), folder / "unsorted", said)
-        num_distinct = write_sorted(store, folder, said)
+        with ExitStack() as files:
+            buckets = [files.enter_context(TemporaryFile(dir=folder)) for _ in range(2**bits)]
+            write_hashes(store, Hasher(seed, longest), bits, buckets, said)
+            num_distinct = write_sorted(store, buckets, folder, said)
     write_distinct(len(store), folder)
-    (folder / "unsorted").unlink()
-    (folder / "first").unlink()
     return Built(seed, num_distinct)
 
 
-def write_hashes(store: Store, hasher: Hasher, path: Path, said: Callable[[int], None]) -> None:
-    """Writes the hash of each row."""
+def write_hashes(
+    store: Store, hasher: Hasher, bits: int, buckets: list[IO[bytes]], said: Callable[[int], None]
+) -> None:
+    """Writes each row's hash, and the row, to the bucket that the upper bits of the hash say."""
     numbers = hasher.of_characters(store.alphabet)
-    with path.open("wb") as file:
-        for begin in range(0, len(store), AT_ONCE):
-            tokens, lengths = store.gather(np.arange(begin, min(begin + AT_ONCE, len(store))))
-            hasher.of(numbers[tokens], lengths).tofile(file)
-            said(len(lengths))
+    for begin in range(0, len(store), AT_ONCE):
+        rows = np.arange(begin, min(begin + AT_ONCE, len(store)))
+        tokens, lengths = store.gather(rows)
+        hashes = hasher.of(numbers[tokens], lengths)
+        bucket = hashes >> np.uint64(64 - bits) if bits else np.zeros_like(hashes)
+        order = np.argsort(bucket, kind="stable")
+        pairs = np.stack([hashes, rows.astype(np.uint64)], axis=1)[order]
+        ends = np.bincount(bucket.astype(np.int64), minlength=len(buckets)).cumsum()
+        for file, part in zip(buckets, np.split(pairs, ends[:-1]), strict=True):
+            part.tofile(file)
+        said(len(rows))
 
 
-def write_sorted(store: Store, folder: Path, said: Callable[[int], None]) -> int | None:
+def write_sorted(store: Store, buckets: list[IO[bytes]], folder: Path, said: Callable[[int], None]) -> int | None:
     """Writes the hashes in order, their rows, and which rows are the first of their words.
 
     Returns:
         How many different words there are; ``None`` if two of them have one hash.
     """
-    hashes = np.memmap(folder / "unsorted", np.uint64, "r")
-    first = np.memmap(folder / "first", np.bool_, "w+", shape=(len(store),))
-    bits = (len(store) // SORTED_AT_ONCE).bit_length()
+    with (folder / "first").open("wb") as file:
+        file.truncate(len(store))
+    first = Mapped(folder / "first", np.bool_, writable=True)
     num_distinct = 0
     with (folder / "hashes").open("wb") as sorted_hashes, (folder / "order").open("wb") as order:
-        for bucket in range(2**bits):
-            rows = _rows_of_bucket(hashes, bucket, bits)
-            found = hashes[rows]
-            ascending = np.argsort(found, kind="stable")
-            rows, found = rows[ascending], found[ascending]
-            new = np.diff(found, prepend=found[:1] - np.uint64(1)) != 0
+        for bucket in buckets:
+            bucket.seek(0)
+            pairs = np.fromfile(bucket, np.uint64).reshape(-1, 2)
+            ascending = np.argsort(pairs[:, 0])
+            found, rows = pairs[ascending, 0], pairs[ascending, 1].astype(np.int64)
+            new = np.ones(len(found), bool)
+            new[1:] = found[1:] != found[:-1]
             same = np.flatnonzero(~new)
-            if not _all_alike(store, rows[same - 1], rows[same]):
+            if not all_alike(store, rows[same - 1], rows[same]):
                 return None
-            first[rows] = new
+            if len(rows):
+                first.array[np.minimum.reduceat(rows, np.flatnonzero(new))] = True
+                first.release()
             num_distinct += int(new.sum())
             found.tofile(sorted_hashes)
             rows.astype(smallest_type(len(store))).tofile(order)
@@ -171,24 +187,14 @@ def write_sorted(store: Store, folder: Path, said: Callable[[int], None]) -> int
 
 def write_distinct(num_rows: int, folder: Path) -> None:
     """Writes the rows that are the first of their words."""
-    first = np.memmap(folder / "first", np.bool_, "r")
-    with (folder / "distinct").open("wb") as file:
+    with (folder / "first").open("rb") as flags, (folder / "distinct").open("wb") as file:
         for begin in range(0, num_rows, SCANNED_AT_ONCE):
-            rows = begin + np.flatnonzero(first[begin : begin + SCANNED_AT_ONCE])
+            rows = begin + np.flatnonzero(np.fromfile(flags, np.bool_, SCANNED_AT_ONCE))
             rows.astype(smallest_type(num_rows)).tofile(file)
+    (folder / "first").unlink()
 
 
-def _rows_of_bucket(hashes: Hashes, bucket: int, bits: int) -> Ints:
-    """The rows whose hashes begin with these bits."""
-    if bits == 0:
-        return np.arange(len(hashes))
-    shift = np.uint64(64 - bits)
-    starts = range(0, len(hashes), SCANNED_AT_ONCE)
-    parts = (begin + np.flatnonzero(hashes[begin : begin + SCANNED_AT_ONCE] >> shift == bucket) for begin in starts)
-    return np.concatenate([*parts])
-
-
-def _all_alike(store: Store, rows: Ints, others: Ints) -> bool:
+def all_alike(store: Store, rows: Ints, others: Ints) -> bool:
     """Whether each row holds the same word as the other."""
     for begin in range(0, len(rows), AT_ONCE):
         tokens, lengths = store.gather(rows[begin : begin + AT_ONCE])

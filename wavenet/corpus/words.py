@@ -25,7 +25,7 @@ class Index(Protocol):
     distinct: Array | None
 
     def rows_of(self, word: str) -> Ints:
-        """The rows (K,) that hold this word, ascending."""
+        """The rows (K,) that hold this word."""
 
     def repeated(self) -> Iterator[tuple[Ints, Ints]]:
         """The rows (K,) of words that stand in several, some at a time, and where each word's rows begin (G,)."""
@@ -39,7 +39,7 @@ class Store:
         starts: (W + 1,) where the words begin, and where the last one ends.
         alphabet: The characters of the tokens 1, 2, ...
         index: What finds words among the rows, if that is known.
-        release: Gives back the memory that reading has mapped, where the arrays lie in a file.
+        release: What gives back the memory that reading has mapped, where the arrays lie in files.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Store:
         starts: Array,
         alphabet: str,
         index: Index | None = None,
-        release: Callable[[], None] = lambda: None,
+        release: Sequence[Callable[[], None]] = (),
     ) -> None:
         self.tokens, self.starts, self.alphabet, self.index, self._release = tokens, starts, alphabet, index, release
         self._read = 0
@@ -81,7 +81,8 @@ class Store:
         self._read += count
         if self._read >= AT_ONCE:
             self._read = 0
-            self._release()
+            for release in self._release:
+                release()
 
 
 def unchanged(numbers: Ints) -> Ints:
