@@ -58,7 +58,7 @@ def train(path: str, root: str) -> None:
         times.append(time.process_time())
         return step(self, *arguments)
 
-    LanguageModel.training_step = timed  # type: ignore[method-assign]
+    LanguageModel.training_step = timed  # type: ignore[method-assign, assignment]
     options = [f"--data.path={path}", f"--trainer.default_root_dir={root}", f"--trainer.max_steps={STEPS}", *OPTIONS]
     run(["fit", *options])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -92,6 +92,40 @@ def test_draws_without_replacement_have_the_exact_probabilities(options: dict[st
     assert_frequencies(counts, pairs)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"without": ["a", "b", "ab", "aab"]},
+        {"without": ["b", "ba", "abb"], "pattern": "*b*", "temperature": 0.7},
+        {"without": ["a", "aa", "b", "c", "ab", "ba", "bb"], "unique": True},
+    ],
+    ids=str,
+)
+def test_words_too_many_to_be_taken_out_change_no_frequency(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "MAX_ENDINGS", 2)
+    network, expected = small_network(), expected_probabilities(small_network(), options)
+    counts: Counter[str] = Counter()
+    for seed in range(1_500 if options.get("unique") else 1):  # of a draw without replacement the first word counts
+        sampler = Sampler(network, VOCABULARY, max_length=MAX_LENGTH, **options)
+        assert sampler.known is not None
+        words = [word for batch in sampler.draw(2 if sampler.unique else 6_000, seed) for word in batch.words]
+        counts.update(words[:1] if sampler.unique else words)
+    assert_frequencies(counts, expected)
+
+
+@pytest.mark.parametrize("directed", [None, True])
+def test_where_all_words_are_known_there_are_no_more(directed: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = all_words(min_length=1)
+    monkeypatch.setattr(sampling, "MAX_ENDINGS", len(words) - 1)
+    options: dict[str, Any] = {"pattern": "ab?", "max_length": MAX_LENGTH, "directed": directed, "max_draws": 40_000}
+    sampler = Sampler(small_network(), VOCABULARY, without=words, **options)
+    assert sampler.known is not None
+    assert not [word for batch in sampler.draw(3, seed=1) for word in batch.words]
+    assert sampler.exhausted or directed
+
+
 @pytest.mark.parametrize("unique", [False, True])
 def test_the_same_seed_draws_the_same_words_whatever_the_batch_size(unique: bool) -> None:
     torch.manual_seed(0)

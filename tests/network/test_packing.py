@@ -1,3 +1,6 @@
+import random
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +50,35 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
             order.set_epoch(epoch)
             orders.add(tuple(torch.cat(list(order)).tolist()))
     assert len(orders) == 9
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize("size", [33, 40, 64])
+def test_a_long_order_is_computed_from_any_position(
+    size: int, replacement: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavenet.training.datasets.LISTED", 20)
+    order = BatchIndices(size, 8, seed=3, replacement=replacement)
+    order.set_epoch(2)
+    batches = [batch.tolist() for batch in order]
+    assert len(batches) == len(order)
+    visited = sorted(index for batch in batches for index in batch)
+    assert (visited == list(range(size))) == (not replacement)
+    assert set(visited) <= set(range(size))
+    for done in (1, len(batches) - 1, len(batches)):
+        later = BatchIndices(size, 8, seed=3, replacement=replacement, done=lambda done=done: done)  # type: ignore[misc]
+        later.set_epoch(2)
+        assert [batch.tolist() for batch in later] == batches[done:]
+    order.set_epoch(3)
+    assert [batch.tolist() for batch in order] != batches
+
+
+def test_orders_of_the_lectures_size_are_as_they_were() -> None:
+    generator = torch.Generator().manual_seed(random.Random("1/2").getrandbits(63))
+    order = BatchIndices(1001, 100, seed=1)
+    order.set_epoch(2)
+    expected = torch.randperm(1001, generator=generator)
+    assert torch.equal(torch.cat(list(order)), expected)
 
 
 def test_drawing_with_replacement_repeats_and_fills_every_batch() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from tests.conftest import WORDS
 from tests.network.test_packing import lecture_windows
@@ -46,6 +47,40 @@ def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytes
     ]
     assert windows == lecture_windows(data.split.val.words, data.vocabulary, 8)
     assert len(data.val_dataloader()) > 1
+
+
+@pytest.mark.parametrize("batching", ["words", "windows"])
+def test_a_training_validates_on_so_many_words_and_an_evaluation_on_all(
+    words_file: Path, monkeypatch: pytest.MonkeyPatch, batching: str
+) -> None:
+    monkeypatch.setattr("wavenet.training.data.MEASURED", 4)
+    data = module(words_file, batching=batching)
+    data.trainer = L.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    sizes = {}
+    for stage in (TrainerFn.FITTING, TrainerFn.VALIDATING):
+        data.trainer.state.fn = stage
+        sizes[stage] = sum(int((batch.targets == 0).sum()) for batch in data.val_dataloader())
+    assert sizes == {TrainerFn.FITTING: 4, TrainerFn.VALIDATING: 6}
+
+
+@pytest.mark.parametrize("batching", ["words", "windows"])
+def test_an_encoded_file_gives_the_batches_of_the_list(
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batching: str
+) -> None:
+    found = []
+    for size in (2**20, 1):
+        monkeypatch.setattr("wavenet.corpus.reading.ENCODED_FROM", size)
+        monkeypatch.setenv("WAVENET_CACHE", str(tmp_path))
+        L.seed_everything(1, verbose=False)
+        data = module(words_file, batching=batching, batch_size=8)
+        for stage in ("fit", "test", "predict"):
+            data.setup(stage)
+        loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader())
+        found.append(([part for loader in loaders for batch in loader for part in batch], data.trained_on))
+    (listed, facts), (encoded, other_facts) = found
+    assert facts == other_facts
+    assert len(listed) == len(encoded)
+    assert all(map(torch.equal, listed, encoded))
 
 
 def test_facts_and_alphabet_are_known_before_any_model(words_file: Path) -> None:

@@ -59,6 +59,7 @@ def test_of_a_large_list_a_part_of_train_is_measured(
     scored = TrainedModel(model.network, model.vocabulary).score(data.split.train.words[:7])
     tokens = sum(len(score.word) + 1 for score in scored)
     assert metrics["train/words"] == 7
+    assert metrics["val/words"] == metrics["test/words"] == 6
     assert metrics["train/loss"] == pytest.approx(-sum(score.log_prob for score in scored) / tokens)
     assert str(loss_table(metrics).columns[1].header) == "train (7 words)"
     scored = TrainedModel(model.network, model.vocabulary).score(data.split.val.words)

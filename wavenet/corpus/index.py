@@ -1,6 +1,6 @@
 """Where words stand among very many: their hashes, sorted, which are checked to tell all of them apart."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -137,7 +137,7 @@ def build(store: Store, longest: int, folder: Path, said: Callable[[int], None])
 
 
 def write_hashes(
-    store: Store, hasher: Hasher, bits: int, buckets: list[IO[bytes]], said: Callable[[int], None]
+    store: Store, hasher: Hasher, bits: int, buckets: Sequence[IO[bytes]], said: Callable[[int], None]
 ) -> None:
     """Writes each row's hash, and the row, to the bucket that the upper bits of the hash say."""
     numbers = hasher.of_characters(store.alphabet)
@@ -154,7 +154,7 @@ def write_hashes(
         said(len(rows))
 
 
-def write_sorted(store: Store, buckets: list[IO[bytes]], folder: Path, said: Callable[[int], None]) -> int | None:
+def write_sorted(store: Store, buckets: Sequence[IO[bytes]], folder: Path, said: Callable[[int], None]) -> int | None:
     """Writes the hashes in order, their rows, and which rows are the first of their words.
 
     Returns:

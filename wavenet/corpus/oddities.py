@@ -17,7 +17,8 @@ MUCH_LONGER = 4  # times as long as the context
 def oddities(corpus: Corpus, block_size: int, deduplicate: bool = False) -> list[str]:
     """What looks wrong with a corpus, for a network that sees ``block_size`` characters.
 
-    Of very many words the first 100,000 are looked at, save for repetitions, which are counted among all. Where words are counted once (``deduplicate``), repetitions are not.
+    Of very many words the first 100,000 are looked at, save for repetitions, which are counted among all. Where words
+    are counted once (``deduplicate``), repetitions are not.
 
     Examples:
         >>> from pathlib import Path

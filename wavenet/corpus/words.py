@@ -148,7 +148,7 @@ class Words(Sequence[str]):
         def places_of(rows: Ints) -> Ints:
             before = self.places_of(rows)
             found, rest = np.divmod(before - start, step)
-            return np.where((before >= 0) & (rest == 0) & (0 <= found) & (found < size), found, -1)
+            return np.where((before >= 0) & (rest == 0) & (found >= 0) & (found < size), found, -1)
 
         return Words(self.store, size, lambda positions: self.rows_at(start + step * positions), places_of)
 
