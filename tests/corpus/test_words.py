@@ -14,9 +14,10 @@ from wavenet.corpus.reading import Corpus, read_corpus
 from wavenet.corpus.shuffling import Shuffle
 from wavenet.corpus.splitting import Split, known_words, leaks, novelty, split_corpus
 from wavenet.corpus.vocabulary import UnknownCharacterError, Vocabulary
-from wavenet.corpus.words import Known, Words, characters, longest, num_tokens, translation
+from wavenet.corpus.words import Known, Words, characters, num_tokens, sizes, translation
 
 MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FILES = settings(MANY, max_examples=30)
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1, max_size=20)
 LINES = st.lists(st.one_of(st.text("ab ", max_size=4), st.text("aé\u0301가\u1100\u1161💡", max_size=4)), max_size=30)
 
@@ -30,6 +31,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(index, "SCANNED_AT_ONCE", 3)
     for module in (words, index):
         monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(cache.os, "fsync", lambda descriptor: None)  # which takes most of the time here
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -46,7 +48,7 @@ def both(path: Path, content: bytes) -> tuple[Corpus, Corpus]:
     return listed, found
 
 
-@MANY
+@FILES
 @given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["", "\ufeff"]), st.booleans())
 def test_a_file_holds_the_same_words(
     encoded: Path, tmp_path: Path, lines: list[str], end: str, mark: str, ended: bool
@@ -60,7 +62,7 @@ def test_a_file_holds_the_same_words(
     assert found.words.num_distinct == len(set(listed.words))  # type: ignore[attr-defined]
 
 
-@MANY
+@FILES
 @given(st.binary(max_size=60) | st.text("a\n\t \x07\u2028\x85é", max_size=30).map(str.encode))
 def test_a_file_is_refused_with_the_same_words(encoded: Path, tmp_path: Path, content: bytes) -> None:
     assume(content)
@@ -95,11 +97,9 @@ def test_a_view_is_a_list(texts: list[str], data: st.DataObject) -> None:
     assert list(found[cut][1:]) == texts[cut][1:]
     assert [found[i] for i in range(-len(texts), len(texts))] == [*texts, *texts]
     assert num_tokens(found[cut]) == num_tokens(texts[cut])
-    assert longest(found[cut]) == longest(texts[cut])
+    assert sizes([found[:3], found[3:]]) == sizes([texts[:3], texts[3:]])
     rows = np.arange(len(texts))
-    places = found[cut].places_of(rows)
-    expected = rows[cut].tolist()
-    assert places.tolist() == [expected.index(row) if row in expected else -1 for row in rows.tolist()]
+    assert rows[found[cut].holds(rows)].tolist() == sorted(rows[cut].tolist())
     with pytest.raises(IndexError):
         _ = found[len(texts)]
 
@@ -121,7 +121,7 @@ def test_an_unknown_character_is_named_with_its_word() -> None:
     assert translation(found[:1], Vocabulary("ab")).tolist() == [0, 1, 2, 0, 0]  # others may have it
 
 
-@MANY
+@FILES
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=12, max_size=40), st.integers(0, 9), st.booleans())
 def test_a_split_is_that_of_the_list(
     encoded: Path, tmp_path: Path, texts: list[str], seed: int, deduplicate: bool
@@ -143,7 +143,7 @@ def check_facts(ours: Split, theirs: Split) -> None:
         assert (word in known) == (expected(word) != "new")
 
 
-@MANY
+@FILES
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=12, max_size=40), st.integers(0, 9), st.booleans())
 def test_a_long_list_is_split_by_its_seed_alone(
     encoded: Path, tmp_path: Path, texts: list[str], seed: int, deduplicate: bool

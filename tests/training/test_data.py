@@ -152,3 +152,14 @@ def test_a_checkpoints_corpus_is_not_split_another_way(words_file: Path, tmp_pat
     other = tmp_path / "other.txt"
     other.write_text("\n".join(WORDS[:30]), encoding="utf-8")
     module(other, split_seed=7).load_state_dict(recorded)
+
+
+def test_a_long_list_that_an_older_version_cut_another_way_is_refused(
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = module(words_file).state_dict()
+    monkeypatch.setattr("wavenet.training.data.LISTED", 10)
+    module(words_file).load_state_dict(recorded)
+    recorded["examples"] = {**recorded["examples"], "val": 1}
+    with pytest.raises(ValueError, match="is cut another way than by the version that wrote the checkpoint"):
+        module(words_file).load_state_dict(recorded)

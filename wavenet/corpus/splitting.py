@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from wavenet.corpus.reading import Corpus
 from wavenet.corpus.shuffling import LISTED, Shuffle
-from wavenet.corpus.words import Known, Words
+from wavenet.corpus.words import Known, Order, Words
 
 Ints = npt.NDArray[np.int64]
 
@@ -68,25 +68,44 @@ def shuffled(words: Words, seed: int, deduplicate: bool) -> Words:
     """The words of a store in a random order, as :func:`split_corpus` describes it."""
     distinct = words.store.index.distinct if deduplicate and words.store.index is not None else None
     size = len(words) if distinct is None else len(distinct)
-    if size > LISTED:
-        shuffle = Shuffle(size, f"split {seed}")
-        rows_at: Callable[[Ints], Ints] = shuffle.__call__
-        places_of: Callable[[Ints], Ints] = shuffle.place_of
-    else:
+    order = Shuffle(size, f"split {seed}") if size > LISTED else Listed(size, seed)
+    return Words(words.store, order if distinct is None else OfDistinct(order, distinct), range(size))
+
+
+class Listed:
+    """The order that the lecture's shuffle gives to numbers below ``size``, kept with its inverse."""
+
+    def __init__(self, size: int, seed: int) -> None:
         listed = list(range(size))
         random.Random(seed).shuffle(listed)
-        order = np.array(listed, np.int64)
-        places = np.empty_like(order)
-        places[order] = np.arange(size)
-        rows_at, places_of = (lambda positions: order[positions]), (lambda rows: places[rows])
-    if distinct is None:
-        return Words(words.store, size, rows_at, places_of)
+        self._order = np.array(listed, np.int64)
+        self._places = np.empty_like(self._order)
+        self._places[self._order] = np.arange(size)
 
-    def places_of_distinct(rows: Ints) -> Ints:
-        found = np.minimum(np.searchsorted(distinct, rows), size - 1)
-        return np.where(distinct[found] == rows, places_of(found), -1)
+    def __call__(self, positions: Ints) -> Ints:
+        return self._order[positions]
 
-    return Words(words.store, size, lambda places: distinct[rows_at(places)].astype(np.int64), places_of_distinct)
+    def place_of(self, rows: Ints) -> Ints:
+        return self._places[rows]
+
+
+class OfDistinct:
+    """An order of some of the rows only.
+
+    Args:
+        order: The order of the numbers below D.
+        distinct: (D,) the rows that they stand for, ascending.
+    """
+
+    def __init__(self, order: Order, distinct: npt.NDArray[np.integer]) -> None:
+        self._order, self._distinct = order, distinct
+
+    def __call__(self, positions: Ints) -> Ints:
+        return self._distinct[self._order(positions)].astype(np.int64)
+
+    def place_of(self, rows: Ints) -> Ints:
+        found = np.minimum(np.searchsorted(self._distinct, rows), len(self._distinct) - 1)
+        return np.where(self._distinct[found] == rows, self._order.place_of(found), -1)
 
 
 def novelty(split: Split) -> Callable[[str], str]:
@@ -128,9 +147,8 @@ def repetitions(train: Words, held_out: Sequence[Words]) -> list[int]:
     """How many words of each other split also stand in train."""
     found = [0] * len(held_out)
     for rows, starts in train.store.index.repeated() if train.store.index is not None else ():
-        in_train = np.logical_or.reduceat(train.places_of(rows) >= 0, starts)  # (G,)
-        leaking = rows[np.repeat(in_train, np.diff(starts, append=len(rows)))]
-        found = [
-            count + int((words.places_of(leaking) >= 0).sum()) for count, words in zip(found, held_out, strict=True)
-        ]
+        places = train.order.place_of(rows)  # (K,)
+        in_train = np.logical_or.reduceat(train.holds(places), starts)  # (G,)
+        leaking = places[np.repeat(in_train, np.diff(starts, append=len(rows)))]
+        found = [count + int(words.holds(leaking).sum()) for count, words in zip(found, held_out, strict=True)]
     return found

@@ -85,9 +85,24 @@ class Store:
                 release()
 
 
-def unchanged(numbers: Ints) -> Ints:
-    """The numbers as they are: the order of a store."""
-    return numbers
+class Order(Protocol):
+    """An order of the rows of a store, such as a :class:`wavenet.corpus.shuffling.Shuffle`."""
+
+    def __call__(self, positions: Ints) -> Ints:
+        """The rows (B,) at these positions (B,)."""
+
+    def place_of(self, rows: Ints) -> Ints:
+        """The positions (B,) of these rows (B,), -1 for a row that is left out."""
+
+
+class Unchanged:
+    """The order of a store itself."""
+
+    def __call__(self, positions: Ints) -> Ints:
+        return positions
+
+    def place_of(self, rows: Ints) -> Ints:
+        return rows
 
 
 class Words(Sequence[str]):
@@ -95,9 +110,8 @@ class Words(Sequence[str]):
 
     Args:
         store: What holds them.
-        size: How many of them there are, by default all rows of the store.
-        rows_at: The rows (B,) that stand at positions (B,).
-        places_of: The positions (B,) of rows (B,), -1 for a row that is left out.
+        order: The order of its rows, by default their own.
+        span: The positions of that order which the words take, by default all rows of the store.
 
     Examples:
         >>> words = Words.of(["ab", "", "ba"])
@@ -107,15 +121,9 @@ class Words(Sequence[str]):
         (array([2, 1, 0, 1, 2, 0], dtype=uint8), array([3, 3]))
     """
 
-    def __init__(
-        self,
-        store: Store,
-        size: int | None = None,
-        rows_at: Callable[[Ints], Ints] = unchanged,
-        places_of: Callable[[Ints], Ints] = unchanged,
-    ) -> None:
-        self.store, self.size = store, len(store) if size is None else size
-        self.rows_at, self.places_of = rows_at, places_of
+    def __init__(self, store: Store, order: Order | None = None, span: range | None = None) -> None:
+        self.store, self.order = store, order or Unchanged()
+        self.span = range(len(store)) if span is None else span
 
     @classmethod
     def of(cls, words: Sequence[str]) -> "Words":
@@ -133,24 +141,16 @@ class Words(Sequence[str]):
         return cls(Store(tokens, starts, kinds.tobytes().decode("utf-32-le", "surrogatepass")))
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.span)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> "Words": ...
     def __getitem__(self, index: int | slice) -> "str | Words":
-        places = range(self.size)[index]
-        if isinstance(places, int):
-            return self.store.spelled(*self.tokens(np.array([places])))[0]
-        start, step, size = places.start, places.step, len(places)
-
-        def places_of(rows: Ints) -> Ints:
-            before = self.places_of(rows)
-            found, rest = np.divmod(before - start, step)
-            return np.where((before >= 0) & (rest == 0) & (found >= 0) & (found < size), found, -1)
-
-        return Words(self.store, size, lambda positions: self.rows_at(start + step * positions), places_of)
+        if isinstance(index, slice):
+            return Words(self.store, self.order, self.span[index])
+        return self.store.spelled(*self.tokens(np.array([range(len(self))[index]])))[0]
 
     def __iter__(self) -> Iterator[str]:
         for positions in self.chunks():
@@ -159,7 +159,7 @@ class Words(Sequence[str]):
     def __contains__(self, word: object) -> bool:
         if self.store.index is None:
             return super().__contains__(word)
-        return isinstance(word, str) and bool((self.places_of(self.store.index.rows_of(word)) >= 0).any())
+        return isinstance(word, str) and bool(self.holds(self.order.place_of(self.store.index.rows_of(word))).any())
 
     @property
     def num_distinct(self) -> int:
@@ -169,17 +169,22 @@ class Words(Sequence[str]):
 
     def chunks(self) -> Iterator[Ints]:
         """All positions, some at a time."""
-        for begin in range(0, self.size, AT_ONCE):
-            yield np.arange(begin, min(begin + AT_ONCE, self.size))
+        for begin in range(0, len(self), AT_ONCE):
+            yield np.arange(begin, min(begin + AT_ONCE, len(self)))
+
+    def rows_at(self, positions: Ints) -> Ints:
+        """The store's rows (B,) of the words at these positions (B,)."""
+        return self.order(self.span.start + self.span.step * positions)
+
+    def holds(self, places: Ints) -> npt.NDArray[np.bool_]:
+        """Whether places (B,) of the order are among those of these words."""
+        span = self.span if self.span.step > 0 else self.span[::-1]
+        found: npt.NDArray[np.bool_] = (places >= span.start) & (places < span.stop)
+        return found if span.step == 1 else found & ((places - span.start) % span.step == 0)
 
     def tokens(self, positions: Ints) -> tuple[Array, Ints]:
         """The store's tokens (N,) of the words at these positions (B,), ends included, and how many each has (B,)."""
         return self.store.gather(self.rows_at(positions))
-
-    def lengths(self) -> Iterator[Ints]:
-        """How many tokens the words have, their ends included, for some words at a time."""
-        for positions in self.chunks():
-            yield self.store.lengths(self.rows_at(positions))
 
 
 class Known(Collection[str]):
@@ -242,15 +247,28 @@ def characters(words: Sequence[str]) -> str:
     return "".join(sorted(words.store.alphabet if isinstance(words, Words) else set().union(*words)))
 
 
+def sizes(parts: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    """How many tokens the words of each part have, ends included, and how many characters its longest word has.
+
+    Parts of a store are read in one pass over its rows: all of them must be in one order.
+    """
+    encoded = [part for part in parts if isinstance(part, Words)]
+    if not encoded:
+        return [(sum(map(len, part)) + len(part), max(map(len, part), default=0)) for part in parts]
+    store, order = encoded[0].store, encoded[0].order
+    found = [(0, 0)] * len(encoded)
+    for rows in Words(store).chunks():
+        lengths, places = store.lengths(rows), order.place_of(rows)
+        here = [lengths[part.holds(places)] for part in encoded]
+        found = [
+            (total + int(own.sum()), max(most, int(own.max(initial=1)) - 1))
+            for (total, most), own in zip(found, here, strict=True)
+        ]
+    return found
+
+
 def num_tokens(words: Sequence[str]) -> int:
     """How many characters words have, and ends."""
     if isinstance(words, Words):
-        return sum(int(lengths.sum()) for lengths in words.lengths())
+        return sum(int(words.store.lengths(words.rows_at(positions)).sum()) for positions in words.chunks())
     return sum(map(len, words)) + len(words)
-
-
-def longest(words: Sequence[str]) -> int:
-    """How many characters the longest of words has; 0 if there is no word."""
-    if isinstance(words, Words):
-        return max((int(lengths.max()) - 1 for lengths in words.lengths()), default=0)
-    return max(map(len, words), default=0)

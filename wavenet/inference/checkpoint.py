@@ -17,7 +17,7 @@ from wavenet.corpus.parsing import CONTROL
 from wavenet.corpus.reading import Corpus, read_corpus
 from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
-from wavenet.corpus.words import longest, num_tokens
+from wavenet.corpus.words import sizes
 from wavenet.errors import ArgumentError
 from wavenet.inference.archive import ArchiveError, check_archive
 from wavenet.inference.model import TrainedModel
@@ -64,7 +64,7 @@ class TrainedOn:
         cls, corpus: Corpus, split: Split, split_seed: int, deduplicate: bool, batching: str, batch_size: int
     ) -> "TrainedOn":
         """What there is to say of a corpus and its split."""
-        parts = {name: part.words for name, part in split._asdict().items()}
+        found = dict(zip(split._fields, sizes([part.words for part in split]), strict=True))
         return cls(
             path=path_to_record(corpus.path),
             sha256=corpus.sha256,
@@ -73,10 +73,10 @@ class TrainedOn:
             deduplicate=deduplicate,
             batching=batching,
             batch_size=batch_size,
-            words={name: len(words) for name, words in parts.items()},
-            examples={name: num_tokens(words) for name, words in parts.items()},
+            words={name: len(part.words) for name, part in split._asdict().items()},
+            examples={name: num_tokens for name, (num_tokens, _) in found.items()},
             also_in_train=leaks(split),
-            longest_word=longest(parts["train"]),
+            longest_word=found["train"][1],
         )
 
     @classmethod

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from wavenet.corpus.download import default_corpus
 from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.shuffling import LISTED
 from wavenet.corpus.splitting import Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.corpus.words import Words, characters, num_tokens, translation
@@ -179,12 +180,19 @@ class WordsDataModule(L.LightningDataModule):
 
         Raises:
             ArgumentError: ``split_seed`` or ``deduplicate`` differs from the checkpoint's, for the same corpus.
+            ValueError: The same setting cuts the corpus another way now: older versions shuffled more than a million
+                words otherwise.
         """
         if self.predict_path is not None or state_dict["sha256"] != self.corpus.sha256:
             return  # no split is used, or another corpus is
         for name in ("split_seed", "deduplicate"):
             if (expected := state_dict[name]) != (got := getattr(self, name)):
                 raise ArgumentError(f"data.{name}", f"contradicts the checkpoint: expected {expected}, got {got}")
+        if len(self.corpus.words) > LISTED and state_dict["examples"] != self.trained_on.examples:
+            raise ValueError(
+                f"{self.corpus.path} is cut another way than by the version that wrote the checkpoint: its test words "
+                f"would have been trained on"
+            )
 
 
 def own_generator() -> torch.Generator:
