@@ -46,8 +46,8 @@ def write_corpus(path: Path, characters: int) -> None:
             text.tofile(file)
 
 
-def train(path: str, root: str) -> None:
-    """Trains for some steps in this process, and prints what was measured as JSON."""
+def train(path: str, root: str, steps: str) -> None:
+    """Trains for so many steps in this process, and prints what was measured as JSON."""
     from wavenet.training.cli import run
     from wavenet.training.module import LanguageModel
 
@@ -59,7 +59,7 @@ def train(path: str, root: str) -> None:
         return step(self, *arguments)
 
     LanguageModel.training_step = timed  # type: ignore[method-assign, assignment]
-    options = [f"--data.path={path}", f"--trainer.default_root_dir={root}", f"--trainer.max_steps={STEPS}", *OPTIONS]
+    options = [f"--data.path={path}", f"--trainer.default_root_dir={root}", f"--trainer.max_steps={steps}", *OPTIONS]
     run(["fit", *options])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(json.dumps({"first": times[0], "rate": 256 * (len(times) - 1) / (times[-1] - times[0]), "peak": peak}))
@@ -68,7 +68,7 @@ def train(path: str, root: str) -> None:
 def measured(path: Path, folder: str) -> dict[str, float]:
     """What a training in a process of its own measures."""
     environment = {**os.environ, "WAVENET_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--child", str(path), folder]
+    command = [sys.executable, __file__, "--child", str(path), folder, str(STEPS)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

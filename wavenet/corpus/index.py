@@ -1,4 +1,9 @@
-"""Where words stand among very many: their hashes, sorted, which are checked to tell all of them apart."""
+"""Where words stand among very many: their hashes, sorted.
+
+Words are the same where two hashes of 64 bits agree, which any two different ones of a billion words do with a
+probability of 10**-21; words that agree in the first hash alone make all be hashed anew. Whether a word that is looked
+up is the one that was found is seen from its characters.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -41,7 +46,7 @@ class Hasher:
     """
 
     def __init__(self, seed: int, longest: int) -> None:
-        self._salt = np.uint64(seed << 32)
+        self._salt = np.uint64((seed << 32) % 2**64)
         self._places = mixed(np.arange(longest, dtype=np.uint64) ^ self._salt ^ np.uint64(1 << 63)) | np.uint64(1)
 
     def of_characters(self, alphabet: str) -> Hashes:
@@ -116,7 +121,7 @@ class Built(NamedTuple):
 def build(store: Store, longest: int, folder: Path, said: Callable[[int], None]) -> Built:
     """Writes the index of a store to the files ``hashes``, ``order`` and ``distinct`` of a folder.
 
-    If two different words had the same hash, all would be hashed with another seed.
+    If two different words had the same first hash, all would be hashed with another seed.
 
     Args:
         store: The store.
@@ -130,57 +135,59 @@ def build(store: Store, longest: int, folder: Path, said: Callable[[int], None])
         seed += 1
         with ExitStack() as files:
             buckets = [files.enter_context(TemporaryFile(dir=folder)) for _ in range(2**bits)]
-            write_hashes(store, Hasher(seed, longest), bits, buckets, said)
-            num_distinct = write_sorted(store, buckets, folder, said)
+            write_hashes(store, (Hasher(seed, longest), Hasher(~seed, longest)), bits, buckets, said)
+            num_distinct = write_sorted(len(store), buckets, folder, said)
     write_distinct(len(store), folder)
     return Built(seed, num_distinct)
 
 
 def write_hashes(
-    store: Store, hasher: Hasher, bits: int, buckets: Sequence[IO[bytes]], said: Callable[[int], None]
+    store: Store,
+    hashers: Sequence[Hasher],
+    bits: int,
+    buckets: Sequence[IO[bytes]],
+    said: Callable[[int], None],
 ) -> None:
-    """Writes each row's hash, and the row, to the bucket that the upper bits of the hash say."""
-    numbers = hasher.of_characters(store.alphabet)
+    """Writes each row's hashes, and the row, to the bucket that the upper bits of the first hash say."""
+    numbers = [hasher.of_characters(store.alphabet) for hasher in hashers]
     for begin in range(0, len(store), AT_ONCE):
         rows = np.arange(begin, min(begin + AT_ONCE, len(store)))
         tokens, lengths = store.gather(rows)
-        hashes = hasher.of(numbers[tokens], lengths)
-        bucket = hashes >> np.uint64(64 - bits) if bits else np.zeros_like(hashes)
+        hashes = [hasher.of(own[tokens], lengths) for hasher, own in zip(hashers, numbers, strict=True)]
+        bucket = hashes[0] >> np.uint64(64 - bits) if bits else np.zeros_like(hashes[0])
         order = np.argsort(bucket, kind="stable")
-        pairs = np.stack([hashes, rows.astype(np.uint64)], axis=1)[order]
+        entries = np.stack([*hashes, rows.astype(np.uint64)], axis=1)[order]
         ends = np.bincount(bucket.astype(np.int64), minlength=len(buckets)).cumsum()
-        for file, part in zip(buckets, np.split(pairs, ends[:-1]), strict=True):
+        for file, part in zip(buckets, np.split(entries, ends[:-1]), strict=True):
             part.tofile(file)
         said(len(rows))
 
 
-def write_sorted(store: Store, buckets: Sequence[IO[bytes]], folder: Path, said: Callable[[int], None]) -> int | None:
+def write_sorted(num_rows: int, buckets: Sequence[IO[bytes]], folder: Path, said: Callable[[int], None]) -> int | None:
     """Writes the hashes in order, their rows, and which rows are the first of their words.
 
     Returns:
         How many different words there are; ``None`` if two of them have one hash.
     """
     with (folder / "first").open("wb") as file:
-        file.truncate(len(store))
+        file.truncate(num_rows)
     first = Mapped(folder / "first", np.bool_, writable=True)
     num_distinct = 0
     with (folder / "hashes").open("wb") as sorted_hashes, (folder / "order").open("wb") as order:
         for bucket in buckets:
             bucket.seek(0)
-            pairs = np.fromfile(bucket, np.uint64).reshape(-1, 2)
-            ascending = np.argsort(pairs[:, 0])
-            found, rows = pairs[ascending, 0], pairs[ascending, 1].astype(np.int64)
+            entries = np.fromfile(bucket, np.uint64).reshape(-1, 3)
+            found, others, rows = entries[np.argsort(entries[:, 0])].T
             new = np.ones(len(found), bool)
             new[1:] = found[1:] != found[:-1]
-            same = np.flatnonzero(~new)
-            if not all_alike(store, rows[same - 1], rows[same]):
+            if (new[1:] != (others[1:] != others[:-1])).any():
                 return None
             if len(rows):
-                first.array[np.minimum.reduceat(rows, np.flatnonzero(new))] = True
+                first.array[np.minimum.reduceat(rows, np.flatnonzero(new)).astype(np.int64)] = True
                 first.release()
             num_distinct += int(new.sum())
             found.tofile(sorted_hashes)
-            rows.astype(smallest_type(len(store))).tofile(order)
+            rows.astype(smallest_type(num_rows)).tofile(order)
             said(len(rows))
     return num_distinct
 
@@ -192,13 +199,3 @@ def write_distinct(num_rows: int, folder: Path) -> None:
             rows = begin + np.flatnonzero(np.fromfile(flags, np.bool_, SCANNED_AT_ONCE))
             rows.astype(smallest_type(num_rows)).tofile(file)
     (folder / "first").unlink()
-
-
-def all_alike(store: Store, rows: Ints, others: Ints) -> bool:
-    """Whether each row holds the same word as the other."""
-    for begin in range(0, len(rows), AT_ONCE):
-        tokens, lengths = store.gather(rows[begin : begin + AT_ONCE])
-        other_tokens, other_lengths = store.gather(others[begin : begin + AT_ONCE])
-        if not (np.array_equal(lengths, other_lengths) and np.array_equal(tokens, other_tokens)):
-            return False
-    return True

@@ -15,6 +15,12 @@ Array = npt.NDArray[Any]
 AT_ONCE = 2**16
 """Words that are looked at together: what is computed for them fits a usual processor's cache."""
 
+KEPT = 2**28
+"""Bytes that a store may have mapped in any case; of a larger one the system maps 64 KiB for each word that is read."""
+
+READ = 2**12
+"""Words of a larger store, after which what reading them has mapped is given back."""
+
 
 class Index(Protocol):
     """What finds words among the rows of a store: :class:`wavenet.corpus.index.WordIndex`.
@@ -79,7 +85,7 @@ class Store:
 
     def _note(self, count: int) -> None:
         self._read += count
-        if self._read >= AT_ONCE:
+        if self._read >= READ and self.tokens.nbytes + self.starts.nbytes > KEPT:
             self._read = 0
             for release in self._release:
                 release()
