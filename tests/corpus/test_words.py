@@ -17,7 +17,7 @@ from wavenet.corpus.vocabulary import UnknownCharacterError, Vocabulary
 from wavenet.corpus.words import Known, Words, characters, num_tokens, sizes, translation
 
 MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-FILES = settings(MANY, max_examples=30)
+FILES = settings(MANY, max_examples=20)
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1, max_size=20)
 LINES = st.lists(st.one_of(st.text("ab ", max_size=4), st.text("aé\u0301가\u1100\u1161💡", max_size=4)), max_size=30)
 

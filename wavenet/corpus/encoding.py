@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -41,6 +42,19 @@ def code_points(text: str) -> Array:
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
+@cache
+def kinds_of_characters() -> npt.NDArray[np.uint8]:
+    """Whether each character of Unicode is ordinary, white space, or unwanted; the end of a line is ordinary."""
+    kinds = np.full(NUM_CHARACTERS, ORDINARY, np.uint8)
+    for code in range(0x10000):  # beyond which there are ordinary ones only
+        if CONTROL.match(chr(code)):
+            kinds[code] = UNWANTED
+        elif SURROUNDING.match(chr(code)):
+            kinds[code] = SPACE
+    kinds[LINE_END] = ORDINARY
+    return kinds
+
+
 class Encoder:
     """Makes numbers of the blocks of a file, which it numbers its characters and lines for, as they come.
 
@@ -66,13 +80,7 @@ class Encoder:
         self.path, self.alphabet = path, ""
         self._num_breaks, self._num_lines = 0, 0  # line feeds and lines before the block
         self._tokens: Array = np.zeros(NUM_CHARACTERS, np.uint8)  # of characters; 0 for one that has none yet
-        self._kinds = np.full(NUM_CHARACTERS, ORDINARY, np.uint8)
-        for code in range(0x10000):
-            if CONTROL.match(chr(code)):
-                self._kinds[code] = UNWANTED
-            elif SURROUNDING.match(chr(code)):
-                self._kinds[code] = SPACE
-        self._kinds[LINE_END] = ORDINARY
+        self._kinds = kinds_of_characters()
 
     def encode(self, block: bytes) -> Block:
         """The words of a block of whole lines.
