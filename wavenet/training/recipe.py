@@ -110,7 +110,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         epochs = max(1.0, min(wanted, 18 / r))
     hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 32))
     num_characters = len(set().union(*words))
-    operations = AFFORDABLE * max(1.0, len(words) / MANY_WORDS) / (6 * num_tokens)  # in an epoch, for each weight
+    operations = AFFORDABLE * max(1.0, num_words / MANY_WORDS) / (6 * num_tokens)  # in an epoch, for each weight
     while hidden_dim > 64 and operations / num_weights(hidden_dim, num_characters) < min(epochs, FEWEST_EPOCHS):
         hidden_dim -= 8
     affordable = operations / num_weights(hidden_dim, num_characters)
