@@ -61,4 +61,4 @@ def test_every_option_with_values_of_every_type(
             assert_right_or_one_line(code, line if code else "", codes=(1, 2))
         except AssertionError:
             wrong.append((name, value, code, line))
-    assert not wrong
+    assert not wrong, "\n".join(map(str, wrong))

@@ -47,6 +47,10 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
         (["--model.network.block_size=12"], "--model.network.group_size 2 does not make block_size 12"),
         (["--model.network.group_size=[2, 3]"], "--model.network.group_size (2, 3) does not make block_size 8"),
         (["--model.network.hidden_dim=0"], "--model.network.hidden_dim must be at least 1, got 0"),
+        (
+            [f"--model.network.hidden_dim={2**64}"],
+            "--model.network.hidden_dim must be at most 1,048,576, got 184467440",
+        ),
         (["--model.optimization.learning_rate=0"], "--model.optimization.learning_rate must be above 0, got 0"),
         (["--model.optimization.weight_decay=-1"], "--model.optimization.weight_decay must be at least 0, got -1"),
         (["--data.batch_size=1"], "--data.batch_size must be at least 2, for batch norm to have a variance, got 1"),

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from wavenet.errors import ArgumentError, check_at_least, check_types
 
+WIDEST = 2**20  # beyond which a width is a slip, and no number that torch takes
 LONGEST_CONTEXT = 2**20  # tokens, more than any word has
 
 
@@ -55,6 +56,9 @@ class NetworkConfig:
             raise ArgumentError(
                 "block_size", f"must be at most {LONGEST_CONTEXT:,}, got {reprlib.repr(self.block_size)}"
             )
+        for name in ("embedding_dim", "hidden_dim"):
+            if (width := getattr(self, name)) > WIDEST:
+                raise ArgumentError(name, f"must be at most {WIDEST:,}, got {reprlib.repr(width)}")
         hints = get_type_hints(type(self))
         for name in ("activation", "norm"):
             if (value := getattr(self, name)) not in (choices := get_args(hints[name])):

@@ -27,6 +27,16 @@ ABOVE_ZERO = (
     "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps", "val_check_interval",
     "limit_train_batches", "num_nodes",
 )  # fmt: skip
+REFUSALS = (
+    MisconfigurationException,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+)
+"""What a trainer raises for values that it does not expect."""
 
 
 def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
@@ -94,7 +104,7 @@ def wrong_trainer_options(given: Mapping[str, Any]) -> Iterator[None]:
     """
     try:
         yield
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except REFUSALS as error:
         if isinstance(error, UsageError | ArgumentError):
             raise
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -104,7 +114,7 @@ def wrong_trainer_options(given: Mapping[str, Any]) -> Iterator[None]:
                 continue
             try:
                 L.Trainer(**{**quiet, name: value})
-            except (MisconfigurationException, TypeError, ValueError) as reason:
+            except REFUSALS as reason:
                 raise ArgumentError(option, f"is refused: {reason}") from error
         raise UsageError(f"the trainer's options do not go together: {error}") from error
 
