@@ -40,6 +40,7 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}, []),
         ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}, []),
         ("busy", {"TRAINED": {"tiny": ["--trainer.max_steps=2"]}, "THREADS": {"chosen": ([], {})}}, []),
+        ("processes", {"TRAINED": {"tiny": ["--trainer.max_steps=2"]}, "NUMBERS": (1,)}, []),
         ("list_sizes", {"POOLED": 30, "FIXED": {"trainer.max_steps": 2}}, ["--lists", "phrases", "--sizes", "30"]),
         ("corpus", {"STEPS": 2}, ["--characters", "2000"]),
     ],

@@ -29,6 +29,9 @@ def test_a_small_network_runs_on_one_thread_and_a_large_one_on_some() -> None:
     assert set_threads(build(NetworkConfig(), 27)) == torch.get_num_threads() == 1
     torch.set_num_threads(8)
     assert set_threads(build(NetworkConfig(hidden_dim=384), 27)) == torch.get_num_threads() == threads.MOST
+    for processes, expected in ((2, 4), (3, 2), (16, 1)):  # which share the eight cores
+        torch.set_num_threads(8)
+        assert set_threads(build(NetworkConfig(hidden_dim=384), 27), processes=processes) == expected
 
 
 def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:

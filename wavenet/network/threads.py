@@ -19,7 +19,7 @@ TOO_MANY = 1024
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def set_threads(network: nn.Module, threads: int | None = None) -> int:
+def set_threads(network: nn.Module, threads: int | None = None, processes: int = 1) -> int:
     """Sets torch's number of threads for a network and returns it.
 
     OpenMP's threads spin while they wait for each other, so that two become many times slower than one where another
@@ -29,6 +29,7 @@ def set_threads(network: nn.Module, threads: int | None = None) -> int:
     Args:
         network: The network.
         threads: The user's choice; without one the environment's counts (``OMP_NUM_THREADS``), if it has any.
+        processes: How many processes share the machine's cores.
 
     Raises:
         ArgumentError: ``threads`` is below 1 or above ``TOO_MANY``.
@@ -41,6 +42,6 @@ def set_threads(network: nn.Module, threads: int | None = None) -> int:
         return torch.get_num_threads()
     else:
         largest = max((parameter.numel() for parameter in network.parameters()), default=0)
-        threads = 1 if largest < LARGE else min(MOST, torch.get_num_threads())
+        threads = 1 if largest < LARGE else max(1, min(MOST, torch.get_num_threads() // processes))
     torch.set_num_threads(threads)
     return threads

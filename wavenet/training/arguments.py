@@ -26,6 +26,7 @@ from wavenet.training.continuing import settings_of
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 from wavenet.training.optimization import OptimizationConfig
+from wavenet.training.processes import options_of_launcher
 from wavenet.training.recipe import chosen_for
 
 DEFAULT_CONFIG = shipped("configs") / "default.yaml"
@@ -174,7 +175,9 @@ class WordsCLI(LightningCLI):
         return ""
 
     def before_instantiate_classes(self) -> None:
-        """Fills in the settings that the words decide, where nobody has given them."""
+        """Fills in the settings that a launcher of processes and the words decide, where nobody has given them."""
+        for option, count in options_of_launcher(self._given_options()).items():
+            self.config[self.subcommand][option] = count
         self.chosen: dict[str, float] = {}
         if self.subcommand != "fit":
             return
@@ -240,7 +243,7 @@ class WordsCLI(LightningCLI):
         )
         parser.add_argument("--quiet", action="store_true", help="Show the final lines only.")
         parser.add_argument(
-            "--threads", type=int | None, default=None, help="Threads to run on; by default as many as pay."
+            "--threads", type=int | None, default=None, help="Threads of each process; by default as many as pay."
         )
         for name, callback in MONITORS.items():
             parser.add_class_arguments(callback, name)

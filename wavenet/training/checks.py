@@ -9,6 +9,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateFinder
+from lightning.pytorch.strategies import DDPStrategy
 
 from wavenet.errors import ArgumentError, UsageError
 from wavenet.inference.checkpoint import (
@@ -92,6 +93,23 @@ def check_trainer(config: Namespace) -> None:
             "must be without LearningRateFinder, which cannot change the rate of a schedule: "
             "try a few values of --model.optimization.learning_rate",
         )
+
+
+def check_processes(config: Namespace, trainer: L.Trainer, subcommand: str) -> None:
+    """Refuses what does not work in several processes.
+
+    Raises:
+        ArgumentError: One of the settings.
+    """
+    if trainer.world_size == 1:
+        return
+    if subcommand == "predict":
+        problem = f"must be 1 for predict, whose words come in their order, got {trainer.num_devices}"
+        raise ArgumentError("trainer.devices" if trainer.num_nodes == 1 else "trainer.num_nodes", problem)
+    if config.strategy not in ("auto", "ddp") and not isinstance(config.strategy, DDPStrategy):
+        raise ArgumentError("trainer.strategy", f"must be ddp for several processes, got {config.strategy}")
+    if config.sync_batchnorm:  # it expects channels before time, and a GPU
+        raise ArgumentError("trainer.sync_batchnorm", "is not supported: see docs/processes.md")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command line behind ``train.py``: LightningCLI, with what keeps a run safe, quiet and complete."""
 
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -32,9 +33,10 @@ from wavenet.training.callbacks.layer_table import LayerTable
 from wavenet.training.callbacks.progress import StepProgress
 from wavenet.training.callbacks.random_states import RandomStates
 from wavenet.training.callbacks.record import log_results
-from wavenet.training.callbacks.start import GoingOn, SavedConfiguration
-from wavenet.training.checks import check_trainer, has_bf16, wrong_trainer_options
+from wavenet.training.callbacks.start import GoingOn, SameEverywhere, SavedConfiguration
+from wavenet.training.checks import check_processes, check_trainer, has_bf16, wrong_trainer_options
 from wavenet.training.fine_tuning import take_weights
+from wavenet.training.processes import end_children, one_voice, own_number
 from wavenet.training.recipe import describe
 from wavenet.training.report import Training, finish_run
 
@@ -44,7 +46,7 @@ NOT_APPLICABLE = (  # Lightning's warnings about choices that are right here
     "Be aware that when using `ckpt_path`, callbacks",  # an evaluation needs none of them
     "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on where they were
     "Checkpoint directory .* exists and is not empty",  # it is that of the run that goes on
-    "It is recommended to use .*sync_dist=True",  # there is one process
+    "It is recommended to use .*sync_dist=True",  # the losses are those of all processes already
     ".*treespec, LeafSpec",  # its own, of how it calls torch
 )
 
@@ -59,12 +61,17 @@ class WaveNetCLI(WordsCLI):
             super().__init__(args)
 
     def after_instantiate_classes(self) -> None:
-        self.threads = set_threads(self.model.network, self._get(self.config, "threads"))
+        processes = self.trainer.num_devices if self.trainer.world_size > 1 else 1
+        self.threads = set_threads(self.model.network, self._get(self.config, "threads"), processes)
+        if self.trainer.strategy.launcher is not None:
+            os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # or Lightning would choose another number
         if self.datamodule.batching == "words" and not position_wise(self.model.network):
             raise ArgumentError(
                 "data.batching", "must be windows for a norm that keeps statistics per position, got words"
             )
         self.datamodule.setup(self.subcommand)  # what is wrong with the words is said before a run folder exists
+        if self.subcommand == "fit":
+            self.datamodule.check_shares(self.trainer.world_size)
         if self.taken_from is not None:
             if self.taken_from.trained_on is not None:
                 self.datamodule.load_state_dict(asdict(self.taken_from.trained_on))
@@ -87,6 +94,8 @@ class WaveNetCLI(WordsCLI):
         given = self._given_options()
         quiet = self._get(self.config_init, "quiet")
         callbacks: list[Callback] = []
+        if self.subcommand != "predict":
+            callbacks += [SameEverywhere(options=self._options_of_all(), words=self.datamodule.corpus.sha256)]
         if quiet:
             kwargs["enable_progress_bar"] = False
         elif config.enable_progress_bar is not False:
@@ -121,12 +130,19 @@ class WaveNetCLI(WordsCLI):
             WholeCheckpointIO(going_on=self.subcommand == "fit"),
         ]
         with wrong_trainer_options(given):
-            trainer = super().instantiate_trainer(enable_model_summary=False, plugins=plugins, **kwargs)
+            trainer = super().instantiate_trainer(
+                enable_model_summary=False, use_distributed_sampler=False, plugins=plugins, **kwargs
+            )
         if "bf16" in str(config.precision) and trainer.strategy.root_device.type == "cpu" and not has_bf16():
             print("note: --trainer.precision bf16 is many times slower here, on a CPU without bf16", file=sys.stderr)
-        if trainer.world_size > 1:
-            raise ArgumentError("trainer.devices", f"must be 1, got {trainer.world_size}")
+        check_processes(config, trainer, str(self.subcommand))
         return trainer
+
+    def _options_of_all(self) -> str:
+        """The options that must be the same in all processes, of which only the first one's seed counts."""
+        config = self.config[self.subcommand].clone()
+        config.seed_everything = False
+        return str(self._parser(self.subcommand).dump(config, skip_none=False))
 
     def before_fit(self) -> None:
         """Says what looks odd about the words, and which settings were chosen for them."""
@@ -137,21 +153,36 @@ class WaveNetCLI(WordsCLI):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))
 
     def _choose_run_folder(self) -> RunFolder:
-        """The folder of a run that goes on with its corpus, or a new one."""
+        """The folder of a run that goes on with its corpus, or a new one; the first process makes it, and keeps it.
+
+        Lightning tells the others what they need of it when they meet. They never write to it.
+        """
+        first = own_number() == 0
         if self.continued is not None and cast(TrainedOn, self.recorded).sha256 == self.datamodule.corpus.sha256:
             self.config.fit.ckpt_path = None  # config.yaml describes the whole run, which begins without a checkpoint
             self.config.fit.resume = False
-            self.until_the_end.enter_context(self.continued.alone())
+            if first:
+                self.until_the_end.enter_context(self.continued.alone())
             self.model.finishing = not self.continued.metrics.exists()
             return self.continued
         experiment, root = self._get(self.config, "experiment"), self._get(self.config, "trainer").default_root_dir
         if Path(experiment).name != experiment or experiment in ("", ".", ".."):
             raise ArgumentError("experiment", f"must be a name without slashes, got {experiment!r}")
+        if not first:
+            return RunFolder.new(expanded(root), experiment)
         return self.until_the_end.enter_context(RunFolder.made(expanded(root), experiment))
 
     def _resolved_configuration(self) -> str:
         """What ``config.yaml`` holds."""
         return str(self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs the command; whatever ends it ends the other processes, too."""
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            end_children(self.trainer)
+            raise
 
     def fit(self, **kwargs: Any) -> None:
         """Trains; names a folder that cannot be written to, and says how to go on after an interruption."""
@@ -219,7 +250,8 @@ def run(args: list[str]) -> WaveNetCLI:
         warnings.filterwarnings("ignore", message=message)
     threading.excepthook = keep_quiet
     try:
-        return WaveNetCLI(args)
+        with one_voice():
+            return WaveNetCLI(args)
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -19,12 +19,13 @@ from wavenet.corpus.words import Words, characters, num_tokens, translation
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.network.packing import CHUNK, Batch
-from wavenet.training.datasets import BatchIndices, WindowDataset, WordDataset
+from wavenet.training.datasets import BatchIndices, Share, Shares, WindowDataset, WordDataset
 
 MEASURED = 100_000
 """Words of a split that are enough to measure its loss while a network trains, and at the end; they are shuffled."""
 
 WORD_LENGTH = 16  # about how many tokens there are in a word, where memory is planned
+EACH = 2  # examples of a batch that each process needs, for batch norm to have a variance
 STAGE_SPLITS = {"fit": Split._fields, "validate": ("val",), "test": ("test",), "predict": ()}
 
 
@@ -37,7 +38,7 @@ class WordsDataModule(L.LightningDataModule):
         block_size: Length T of a context.
         batching: ``words`` packs whole words (:class:`wavenet.network.packing.PackedWords`); ``windows`` serves single
             contexts (:class:`wavenet.network.packing.Windows`), as the lecture does. Their losses are the same.
-        batch_size: Words, or windows, in a training batch.
+        batch_size: Words, or windows, in a training batch, which all processes share.
         split_seed: Alone decides which words are train, validation and test; 42 makes the lecture's split.
         deduplicate: Whether a word that occurs twice counts once, so that no word is in two splits.
         replacement: Whether training examples are drawn with replacement, as in the lecture.
@@ -133,34 +134,65 @@ class WordsDataModule(L.LightningDataModule):
             return WordDataset(words, self.vocabulary)
         return WindowDataset(words, self.vocabulary, self.block_size)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled batches; the order depends on the global seed and the epoch."""
-        dataset = self.dataset("train")
-        seed = torch.initial_seed()
-        order = BatchIndices(len(dataset), self.batch_size, seed, self.replacement, done=self._batches_done)
-        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
+    def train_dataloader(self) -> DataLoader[Batch | Share]:
+        """Shuffled batches; the order depends on the global seed, which is the first process's, and the epoch."""
+        dataset, ranks = self.dataset("train"), self._ranks
+        seed = torch.initial_seed() if self.trainer is None else self.trainer.strategy.broadcast(torch.initial_seed())
+        fewest = EACH * ranks[1]
+        order = BatchIndices(len(dataset), self.batch_size, seed, self.replacement, self._batches_done, fewest)
+        return loader(dataset, order, *ranks)
+
+    def check_shares(self, num_ranks: int) -> None:
+        """Refuses training batches that do not have enough examples for each of several processes.
+
+        Raises:
+            ArgumentError: ``batch_size`` is too small.
+            ValueError: There are too few examples.
+        """
+        fewest, got = EACH * num_ranks, len(self.dataset("train"))
+        if self.batch_size < fewest:
+            problem = f"must be at least {fewest}, {EACH} for each of {num_ranks} processes, got {self.batch_size}"
+            raise ArgumentError("data.batch_size", problem)
+        if num_ranks > 1 and got < fewest:
+            raise ValueError(
+                f"{self.corpus.path} has too few words for {num_ranks} processes: "
+                f"expected at least {fewest} training {self.batching}, got {got}"
+            )
+
+    @property
+    def _ranks(self) -> tuple[int, int]:
+        """The number of this process, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _batches_done(self) -> int:
         """How many batches of this epoch the training has seen, before it was interrupted."""
         return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Batch | Share]:
         """The validation split, each example once, in order; in a training at most ``MEASURED`` of its words."""
         training = self.trainer is not None and self.trainer.state.fn == "fit"
-        return self.eval_dataloader("val", MEASURED if training else None)
+        return self.eval_dataloader("val", MEASURED if training else None, *self._ranks)
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[Batch | Share]:
         """The test split, each example once, in order."""
-        return self.eval_dataloader("test")
+        return self.eval_dataloader("test", None, *self._ranks)
 
-    def eval_dataloader(self, split: str, num_words: int | None = None) -> DataLoader[Batch]:
-        """Any split (train, val or test), or as many of its words, each example once, in order."""
+    def eval_dataloader(
+        self, split: str, num_words: int | None = None, rank: int = 0, num_ranks: int = 1
+    ) -> DataLoader[Batch | Share]:
+        """Any split (train, val or test), or as many of its words, each example once, in order.
+
+        Args:
+            split: The split.
+            num_words: How many of its words.
+            rank: The number of the process that gets its share.
+            num_ranks: How many processes share the examples; by default the caller gets all.
+        """
         dataset = self.dataset(split)
         size = CHUNK * 4 // (self.block_size if isinstance(dataset, WindowDataset) else WORD_LENGTH)
         words = getattr(self.split, split).words[:num_words]
         examples = num_tokens(words) if isinstance(dataset, WindowDataset) else len(words)
-        order = BatchIndices(examples, max(1, size))
-        return DataLoader(cast(Any, dataset), batch_size=None, sampler=order, generator=own_generator())
+        return loader(dataset, BatchIndices(examples, max(1, size) * num_ranks), rank, num_ranks)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All examples of some words at a time, none of them divided between batches."""
@@ -195,10 +227,13 @@ class WordsDataModule(L.LightningDataModule):
             )
 
 
-def own_generator() -> torch.Generator:
-    """Where a loader takes the seed of its workers from, although it has none.
+def loader(
+    dataset: WindowDataset | WordDataset, order: BatchIndices, rank: int, num_ranks: int
+) -> DataLoader[Batch | Share]:
+    """Serves batches in an order, or the share of each that one of several processes has.
 
-    By default it takes it from the random numbers that dropout draws: a training would then depend on how often it is
-    validated, and on where it was interrupted.
+    By default a loader takes the seed of its workers, although it has none, from the random numbers that dropout draws:
+    a training would then depend on how often it is validated, and on where it was interrupted.
     """
-    return torch.Generator()
+    served: Any = dataset if num_ranks == 1 else Shares(dataset, rank, num_ranks)
+    return DataLoader(served, batch_size=None, sampler=order, generator=torch.Generator())

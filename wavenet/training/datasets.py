@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from wavenet.corpus.shuffling import LISTED, Shuffle
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.corpus.words import Words, translation
-from wavenet.network.packing import PackedWords, Windows, pack_tokens
+from wavenet.network.packing import Batch, PackedWords, Windows, pack_tokens
 
 
 class WordDataset(Dataset[PackedWords]):
@@ -36,6 +37,10 @@ class WordDataset(Dataset[PackedWords]):
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def num_targets(self, index: Tensor) -> int:
+        """How many targets the words ``index`` (B,) have."""
+        return int(self.words.store.lengths(self.words.rows_at(index.numpy())).sum())
 
     def __getitem__(self, index: Tensor) -> PackedWords:
         """The words at the positions ``index`` (B,), one after the other."""
@@ -86,6 +91,65 @@ class WindowDataset(Dataset[Windows]):
         before_word = self.lags > self.position[index][:, None]  # (B, T)
         return Windows(contexts.masked_fill_(before_word, BOUNDARY), self.tokens[index])
 
+    def num_targets(self, index: Tensor) -> int:
+        """How many targets the examples ``index`` have."""
+        return len(index)
+
+
+class Examples(Protocol):
+    """Examples that are served in batches, by their indices (B,)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor) -> Batch: ...
+
+    def num_targets(self, index: Tensor) -> int:
+        """How many targets the examples ``index`` have."""
+
+
+class Share(NamedTuple):
+    """What one process has of a batch, and what its mean loss counts.
+
+    The mean over all processes of weight times loss is the mean loss over the targets of the whole batch. A process
+    that has nothing of a batch has the weight 0, and some example of it.
+    """
+
+    batch: Batch
+    weight: float
+
+
+class Shares(Dataset[Share]):
+    """The examples as one of several processes sees them: of each batch every so manieth example.
+
+    Each process gets the indices of whole batches, and computes the weight of its share from them: nobody needs to
+    ask another. No example is left out or comes twice, and shares differ by one example at most.
+
+    Args:
+        examples: All examples.
+        rank: The number of this process.
+        num_ranks: How many processes there are.
+
+    Examples:
+        >>> windows = WindowDataset(["ab"], Vocabulary("ab"), block_size=3)
+        >>> shares = [Shares(windows, rank, 2)[torch.arange(3)] for rank in (0, 1)]
+        >>> [share.batch.targets.tolist() for share in shares], [round(share.weight, 2) for share in shares]
+        ([[1, 0], [2]], [1.33, 0.67])
+    """
+
+    def __init__(self, examples: Examples, rank: int, num_ranks: int) -> None:
+        self.examples, self.rank, self.num_ranks = examples, rank, num_ranks
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: Tensor) -> Share:
+        """This process's share of the batch of the examples ``index`` (B,)."""
+        own = index[self.rank :: self.num_ranks]
+        if len(own) == 0:
+            return Share(self.examples[index[:1]], 0.0)
+        batch = self.examples[own]
+        return Share(batch, self.num_ranks * len(batch.targets) / self.examples.num_targets(index))
+
 
 class BatchIndices(Sampler[Tensor]):
     """Batches of indices (B,); the order of an epoch is a function of the seed and the epoch alone.
@@ -94,12 +158,13 @@ class BatchIndices(Sampler[Tensor]):
 
     Args:
         num_examples: Indices run from 0 to ``num_examples - 1``.
-        batch_size: Indices in a batch; the last one of an epoch may be smaller. When shuffling, a last batch of one
-            joins the batch before it, because batch norm cannot train on one example.
+        batch_size: Indices in a batch; the last one of an epoch may be smaller.
         seed: Seed of the shuffling; ``None`` keeps the order.
         replacement: Whether every index is drawn anew, as in the lecture, instead of once an epoch.
         done: How many batches of the epoch a training that goes on has seen; asked, like the epoch, when the first
             batch is wanted, since Lightning makes the iterator before it knows either.
+        fewest: When shuffling, a last batch of fewer joins the batch before it: batch norm cannot train on one example,
+            nor on one for each process.
     """
 
     def __init__(
@@ -109,12 +174,14 @@ class BatchIndices(Sampler[Tensor]):
         seed: int | None = None,
         replacement: bool = False,
         done: Callable[[], int] = lambda: 0,
+        fewest: int = 2,
     ) -> None:
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.seed = seed
         self.replacement = replacement
         self.done = done
+        self.fewest = fewest
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -138,7 +205,8 @@ class BatchIndices(Sampler[Tensor]):
     @property
     def _joins_last(self) -> bool:
         shuffling = self.seed is not None and not self.replacement
-        return shuffling and self.num_examples > self.batch_size and self.num_examples % self.batch_size == 1
+        left = self.num_examples % self.batch_size
+        return shuffling and self.num_examples > self.batch_size and 0 < left < self.fewest
 
     def _order(self) -> Callable[[int, int], Tensor]:
         """What gives the indices at the positions of an epoch from one up to another."""

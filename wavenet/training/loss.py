@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
-from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run
 
 
 class TokenLoss(Metric):
     """The mean cross-entropy in nats per token, over all batches since the last reset.
+
+    Args:
+        everywhere: Whether it is the mean over all processes that train or evaluate together, which all compute it.
 
     Shape:
         - ``update``: logits (N, V) and targets (N,).
@@ -30,8 +34,9 @@ class TokenLoss(Metric):
     total: Tensor
     count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()  # the states stay on the CPU: not every accelerator has double precision
+    def __init__(self, everywhere: bool = True) -> None:
+        # the states stay on the CPU: not every accelerator has double precision
+        super().__init__(sync_on_compute=everywhere, dist_sync_fn=gathered_states)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
@@ -41,6 +46,12 @@ class TokenLoss(Metric):
 
     def compute(self) -> Tensor:
         return self.total / self.count
+
+
+def gathered_states(state: Tensor, group: Any = None) -> list[Tensor]:
+    """The state of each process; NCCL takes only what lies on a GPU."""
+    nccl = torch.distributed.get_backend(group) == "nccl"
+    return [part.cpu() for part in gather_all_tensors(state.cuda() if nccl else state, group)]
 
 
 def check_finite(name: str, loss: float, step: int, learning_rate: float) -> None:
@@ -86,7 +97,7 @@ def standard_error(log_probs: Sequence[float], num_tokens: Sequence[int]) -> flo
     return float((beyond.square().sum() * num_words / (num_words - 1)).sqrt() / tokens.sum())
 
 
-def mean_loss(network: nn.Sequential, batches: Iterable[Batch], device: torch.device) -> float:
+def mean_loss(network: nn.Sequential, batches: Iterable[Any], device: torch.device) -> float:
     """The exact mean cross-entropy over all examples, in nats per token, in eval mode.
 
     Args:
@@ -94,7 +105,7 @@ def mean_loss(network: nn.Sequential, batches: Iterable[Batch], device: torch.de
         batches: Windows or packed words; they may differ in size.
         device: Where the network is.
     """
-    loss = TokenLoss()
+    loss = TokenLoss(everywhere=False)
     with eval_mode(network):
         for batch in batches:
             here = batch.to(device)

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError
@@ -20,6 +21,7 @@ from wavenet.network.config import NetworkConfig
 from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_field
 from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
+from wavenet.training.datasets import Share
 from wavenet.training.loss import TokenLoss, check_finite
 from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make
 from wavenet.training.restoring import BLOCK, forget_paths
@@ -90,8 +92,10 @@ class LanguageModel(L.LightningModule):
         logits: Tensor = self.network(contexts)  # (B, V)
         return logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = F.cross_entropy(run(self.network, batch), batch.targets)
+    def training_step(self, batch: Batch | Share, batch_idx: int) -> Tensor:
+        """The loss, which among several processes is weighted: they take the mean of their gradients."""
+        batch, weight = batch if isinstance(batch, Share) else Share(batch, 1.0)
+        loss = weight * F.cross_entropy(run(self.network, batch), batch.targets)
         self._note_loss(loss.detach())
         return loss
 
@@ -108,11 +112,12 @@ class LanguageModel(L.LightningModule):
         It goes to the loggers at once. Lightning would write it after the step's checkpoint, so that a training that
         goes on from there would lack it, and would write it again, where the training stops.
         """
+        self._share_statistics()
         block, step = divmod(self.global_step, self._log_every_n_steps)
         if step + 1 < self._log_every_n_steps:
             return
         self._check_block()
-        loss = torch.stack(self._blocks[block]).mean()
+        loss = self._losses_of(block).mean()
         self.log("train/loss", loss, prog_bar=True, logger=False)
         for logger in self.trainer.loggers:
             logger.log_metrics({"train/loss": loss.item(), "epoch": self.current_epoch}, step=self.global_step)
@@ -120,29 +125,49 @@ class LanguageModel(L.LightningModule):
 
     def _check_block(self) -> None:
         """Ends a training at a loss that is no number, when its block is logged or a checkpoint would be written."""
-        for block, losses in self._blocks.items():
-            for number, loss in enumerate(torch.stack(losses).tolist() if losses else ()):
+        for block in self._blocks:
+            for number, loss in enumerate(self._losses_of(block).tolist()):
                 step = block * self._log_every_n_steps + number // self.trainer.accumulate_grad_batches + 1
                 check_finite("train/loss", loss, step, self.optimization.learning_rate)
+
+    def _share_statistics(self) -> None:
+        """Makes batch norm's running statistics the mean of those of all processes, each of which has its own share.
+
+        A share is normalised by its own statistics, not by those of the batch: to exchange them takes two calls more
+        for each layer, forward and backward, and gains nothing that could be measured (docs/processes.md).
+        """
+        statistics = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
+        if self.trainer.world_size > 1 and statistics:
+            mean = self.trainer.strategy.reduce(parameters_to_vector(statistics), reduce_op="mean")
+            vector_to_parameters(mean, statistics)
+
+    def _losses_of(self, block: int) -> Tensor:
+        """The losses of a block so far, (steps,), each the mean over all processes, which all must ask for them."""
+        if block not in self._blocks:
+            return torch.empty(0)
+        mean: Tensor = self.trainer.strategy.reduce(torch.stack(self._blocks[block]), reduce_op="mean")
+        return mean
 
     @property
     def _log_every_n_steps(self) -> int:
         return self.trainer.log_every_n_steps  # type: ignore[attr-defined, no-any-return]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch | Share, batch_idx: int) -> None:
         self._update_loss("val", batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_loss("val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch | Share, batch_idx: int) -> None:
         self._update_loss("test", batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_loss("test")
 
-    def _update_loss(self, stage: str, batch: Batch) -> None:
-        self._losses[stage].update(run(self.network, batch), batch.targets)
+    def _update_loss(self, stage: str, batch: Batch | Share) -> None:
+        batch, weight = batch if isinstance(batch, Share) else Share(batch, 1.0)
+        count = len(batch.targets) if weight > 0 else 0
+        self._losses[stage].update(run(self.network, batch)[:count], batch.targets[:count])
 
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
@@ -170,10 +195,9 @@ class LanguageModel(L.LightningModule):
         stamp(checkpoint)
         if self._trainer is not None and self._trainer.state.fn == "fit":
             self._check_block()
-            losses = self._blocks.get(self.global_step // self._log_every_n_steps, [])
             checkpoint[BLOCK] = {
                 "log_every_n_steps": self._log_every_n_steps,
-                "losses": torch.stack(losses).cpu() if losses else torch.empty(0),
+                "losses": self._losses_of(self.global_step // self._log_every_n_steps).cpu(),
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from wavenet.training.data import WordsDataModule
 
 
 class NgramBaseline(Callback):
-    """Counts an n-gram on the training words and logs its validation loss as ``val/ngram_loss``.
+    """Counts an n-gram on the training words and logs its validation loss as ``val/ngram_loss``, in the first process.
 
     A network that does not get below it has not learned to spell. Counting takes a tenth of a second for 30,000 words
     and is bounded for many; ``best`` keeps the result.
@@ -27,7 +27,7 @@ class NgramBaseline(Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         data = cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        if self.enabled:
+        if self.enabled and trainer.is_global_zero:
             self.best = best_ngram(data.split, len(data.vocabulary))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from wavenet.errors import SIGNALS, ArgumentError, Interrupted
 from wavenet.inference.checkpoint import read_checkpoint, whole_model_expected, write_checkpoint
 from wavenet.runs import BEST, LAST, RunFolder, remove_parts
+from wavenet.training.processes import gathered
 from wavenet.training.restoring import evaluated, restored
 
 CHECKPOINT_SECONDS = 60.0
@@ -31,11 +32,14 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        remove_parts(self._path)
-        if self._path.is_file():
-            states = read_checkpoint(self._path).get("callbacks")
-            state = states.get(self.state_key) if isinstance(states, dict) else None
-            self._take(state.get("best_model_score") if isinstance(state, dict) else None)
+        score = None
+        if trainer.is_global_zero:
+            remove_parts(self._path)
+            if self._path.is_file():
+                states = read_checkpoint(self._path).get("callbacks")
+                state = states.get(self.state_key) if isinstance(states, dict) else None
+                score = state.get("best_model_score") if isinstance(state, dict) else None
+        self._take(trainer.strategy.broadcast(score))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._path.is_file():
@@ -60,7 +64,8 @@ class LastCheckpoint(Checkpoint):
 
     It is written after a few seconds, then each time that the last one is so many seconds old, and when Ctrl-C,
     SIGTERM or SIGHUP ends the training, which they do at that place and not in the middle of a step. What they did
-    before is theirs again at once, so that a second Ctrl-C does not wait.
+    before is theirs again at once, so that a second Ctrl-C does not wait. Of several processes
+    any may find that it is time, or get the signal; all of them write, or end, after the same step.
 
     Args:
         path: The file.
@@ -79,7 +84,8 @@ class LastCheckpoint(Checkpoint):
         self._handlers: dict[int, Any] = {}  # what signals did before
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        remove_parts(self.path)
+        if trainer.is_global_zero:
+            remove_parts(self.path)
         self._due = time.monotonic() + min(self.seconds, FIRST_SECONDS)
         if threading.current_thread() is threading.main_thread():  # the only one that may
             before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -119,14 +125,17 @@ class LastCheckpoint(Checkpoint):
     def _between_steps(self, trainer: L.Trainer) -> None:
         if trainer.fit_loop._should_accumulate():
             return  # the gradients so far would be lost
-        if self._asked is not None or time.monotonic() >= self._due:
+        wanted = self._asked is not None or time.monotonic() >= self._due
+        if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             for logger in trainer.loggers:
                 logger.save()  # what was logged must not be lost when the training goes on after it
             trainer.save_checkpoint(self.path)
             self._due = time.monotonic() + self.seconds
-        self._end_if_asked()
+            self._end_if_asked()
 
     def _end_if_asked(self) -> None:
+        """Ends the training if any process was asked to."""
+        self._asked = max(gathered(self._asked or 0)) or None
         if self._asked is not None:
             raise Interrupted(self._asked)
 

@@ -48,7 +48,7 @@ class WordSamples(Callback):
         self._kind = novelty(data.split)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit":
+        if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         trained = TrainedModel(model.network, model.vocabulary, data.trained_on)

@@ -1,11 +1,13 @@
 """What happens when a run starts: its configuration is written, and a run that goes on says where."""
 
 import sys
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from wavenet.runs import RunFolder, whole_file
+from wavenet.training.processes import gathered
 
 
 class SavedConfiguration(Callback):
@@ -22,10 +24,36 @@ class SavedConfiguration(Callback):
         self.run, self.text = run, text
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         self.run.path.mkdir(parents=True, exist_ok=True)
         with whole_file(self.run.config) as file:
             file.write(self.text)
         self.run.metrics.unlink(missing_ok=True)
+
+
+class SameEverywhere(Callback):
+    """Refuses to run in processes that were started differently, or that read different words: they would not meet.
+
+    Args:
+        facts: What must be the same.
+
+    Raises:
+        ValueError: It is not the same.
+    """
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        first, *others = gathered(self.facts)
+        for number, facts in enumerate(others, start=1):
+            for name, value in facts.items():
+                if value != first[name]:
+                    raise ValueError(
+                        f"the processes do not agree: expected the same {name} in all of them, "
+                        f"got another in process {number} than in process 0"
+                    )
 
 
 class GoingOn(Callback):

@@ -6,8 +6,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 def writers(trainer: L.Trainer) -> list[SummaryWriter]:
-    """The TensorBoard files that a run writes to; none without TensorBoard."""
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    """The TensorBoard files that a run writes to; none without TensorBoard, and in all processes but the first."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def escaped(text: str) -> str:
