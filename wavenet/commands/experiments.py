@@ -13,7 +13,7 @@ from rich.table import Table
 
 from wavenet.commands.main import COMMANDS, Parser, program
 from wavenet.errors import UsageError
-from wavenet.runs import command
+from wavenet.runs import RUNS, command
 
 if TYPE_CHECKING:
     from wavenet.experiments.comparison import Comparison
@@ -82,16 +82,26 @@ def typed() -> str:
 
 
 def show(comparison: Comparison, name: str, more: dict[str, str] | None = None) -> None:
-    """The table of a comparison, where the report lies, and what to type next."""
-    from wavenet.experiments.report import MARKDOWN, alone, cells_of, columns_of
-    from wavenet.runs import RUNS
+    """The table of a comparison, and the last lines."""
+    from wavenet.experiments.report import alone, cells_of, columns_of
 
-    console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     table = Table(*columns_of(comparison))
     for cells in cells_of(comparison, alone):
         table.add_row(*cells)
-    console.print(table)
+    console().print(table)
+    last_lines(name, more)
+
+
+def last_lines(name: str, more: dict[str, str] | None = None) -> None:
+    """Where the report lies, and what to type next."""
+    from wavenet.experiments.report import MARKDOWN
+
     lines = {"Report": str(RUNS / name / MARKDOWN), **(more or {})}
     lines["Watch"] = f"{command('tensorboard')} --logdir {shlex.quote(str(RUNS / name))}"
     for what, line in lines.items():
-        console.print(f"{what + ':':8}{line}", soft_wrap=True)
+        console().print(f"{what + ':':8}{line}", soft_wrap=True)
+
+
+def console() -> Console:
+    """Stdout."""
+    return Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH)

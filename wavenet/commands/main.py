@@ -34,6 +34,7 @@ COMMANDS = {
     "score": Command("score", "say how probable words are"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),
     "lecture": Command("compare", "train the lecture's configurations, and report beside what it published"),
+    "sweep": Command("sweep", "search for the best settings in the ranges of a file"),
     "doctor": Command("doctor", "say what is installed here, and whether it works"),
 }
 

@@ -11,6 +11,7 @@ from wavenet.experiments.evaluation import Floats
 from wavenet.experiments.finished import FinishedRun
 
 MOST_POINTS = 100
+VAL_LOSS = "val/loss"
 
 
 class Series(NamedTuple):
@@ -64,3 +65,22 @@ def block_means(series: Series) -> Series:
     size = -(-len(series.steps) // MOST_POINTS)
     whole = len(series.steps) // size * size
     return Series(series.steps[:whole].reshape(-1, size)[:, -1], series.values[:whole].reshape(-1, size).mean(axis=1))
+
+
+class Validations:
+    """The validation losses of a training, read while it goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._events: EventAccumulator | None = None
+
+    def read(self) -> list[float]:
+        """The losses so far, in order."""
+        if self._events is None:
+            if not self.folder.is_dir():
+                return []
+            self._events = EventAccumulator(str(self.folder), size_guidance={SCALARS: 0})
+        self._events.Reload()
+        if VAL_LOSS not in self._events.Tags()[SCALARS]:
+            return []
+        return [float(point.value) for point in self._events.Scalars(VAL_LOSS)]

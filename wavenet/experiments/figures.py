@@ -112,12 +112,15 @@ def draw_story(rows: Sequence[Row], path: Path) -> None:
         label = "measured, with 95 % intervals over words"
         axes.errorbar(places, means, yerr=spread, fmt="o-", color=colour(0), capsize=4, label=label)
         for place, said, loss in zip(places, published, measured, strict=True):
-            beside: Any = {"textcoords": "offset points", "va": "center"}
-            axes.annotate(f"{said:.3f}", (place, said), (-10, 0), ha="right", color=colour(1), **beside)
-            axes.annotate(f"{loss.mean:.3f}", (place, loss.mean), (10, 0), color=colour(0), **beside)
+            near: Any = {"textcoords": "offset points", "ha": "center"}
+            above, below = max(said, loss.high), min(said, loss.low)
+            axes.annotate(f"{loss.mean:.3f}", (place, above), (0, 8), color=colour(0), va="bottom", **near)
+            axes.annotate(f"{said:.3f}", (place, below), (0, -8), color=colour(1), va="top", **near)
+        axes.margins(y=0.12)
+        axes.grid(visible=False, axis="x")
         labels = [f"{said.what}\n{row.parameters:,} parameters" for said, row in told]
         axes.set_xticks(places, labels, fontsize=9)
         axes.set_xlim(-0.45, len(told) - 0.55)
         axes.set_ylabel("validation loss (nats per character)")
-        axes.set_title(f"from {published[0]:.3f} to {published[-1]:.3f}")
+        axes.set_title(f"from {published[0]:.3f} to {published[-1]:.3f}; measured after {rows[0].steps:,} steps")
         axes.legend()
