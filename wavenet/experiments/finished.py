@@ -132,6 +132,10 @@ def grouped(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
     shared = {key: os.path.commonpath([run.folder.path.resolve() for run in group]) for key, group in groups.items()}
     above = os.path.commonpath(shared.values())
     labels = {key: os.path.relpath(path, above) if path != above else Path(path).name for key, path in shared.items()}
+    labels = {
+        key: f"{Path(shared[key]).parent.name}/{label}" if label.startswith("version_") else label
+        for key, label in labels.items()
+    }
     if len(set(labels.values())) < len(labels):  # runs of two rows lie side by side in each other's folders
         labels = {key: "/".join(group[0].folder.path.parts[-2:]) for key, group in groups.items()}
     return {labels[key]: group for key, group in groups.items()}

@@ -41,9 +41,11 @@ def draw_history(axes: Axes, trials: Sequence[FrozenTrial]) -> None:
     }
     failed = [trial.number for trial in trials if trial.state == TrialState.FAIL]
     axes.plot(list(complete), list(complete.values()), "o", color=colour(0), label="complete")
-    axes.plot(list(pruned), list(pruned.values()), "x", color=colour(1), label="pruned, at its last validation")
+    if pruned:
+        axes.plot(list(pruned), list(pruned.values()), "x", color=colour(1), label="pruned, at its last validation")
     top: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-    axes.plot(failed, [1.0] * len(failed), "v", color=colour(3), label="failed", **top)
+    if failed:
+        axes.plot(failed, [1.0] * len(failed), "v", color=colour(3), label="failed", **top)
     best: list[float] = []
     for loss in complete.values():
         best.append(min(loss, *best[-1:]) if best else loss)

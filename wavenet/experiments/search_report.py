@@ -94,7 +94,7 @@ def search_section(
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     now = dict(flattened(search.space.base.configuration))
     rows = [
-        [f"`{name}`", limits(values), str(now[name]), str(best.params[name]), share(importances.get(name))]
+        [f"`{name}`", limits(values), shortly(now[name]), shortly(best.params[name]), share(importances.get(name))]
         for name, values in search.space.ranges.items()
     ]
     parts = [
@@ -107,6 +107,16 @@ def search_section(
     if failed := problems(trials):
         parts.append("\n".join(["Failed:", "", *(f"- {line}" for line in failed)]))
     return "\n\n".join(parts)
+
+
+def shortly(value: Any) -> str:
+    """A value of a setting, to four digits.
+
+    Examples:
+        >>> shortly(0.40095328), shortly("gelu"), shortly(128)
+        ('0.401', 'gelu', '128')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def share(importance: float | None) -> str:

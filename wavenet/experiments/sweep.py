@@ -109,6 +109,8 @@ class Search:
         """Runs trials until there are as many as wanted; says what comes of each."""
         threads = self.how.threads if self.how.threads is not None else threads_for(self.how.jobs)
         running: list[Attempt] = []
+        if (note := self.space.base.corpus.note) is not None:
+            say(f"note: {note}")
         say(f"{self.trials} trials, of which {len(self.begun())} have begun; {self.how.jobs} at once")
         more = True
         with Children() as children:
@@ -132,7 +134,9 @@ class Search:
                 attempt = take_over(self.study, left, self.space, self.how)
                 if attempt is not None:
                     return attempt
-        return begin(self.study, self.space, self.how) if len(begun) < self.trials else None
+        if len(begun) >= self.trials:
+            return None
+        return begin(self.study, self.space, self.how) or self._next(running)
 
     def _say(self, attempt: Attempt) -> None:
         """Says what came of a trial."""

@@ -131,14 +131,23 @@ class Attempt:
         self._lock.release()
 
 
-def begin(study: optuna.Study, space: Space, how: HowToRun) -> Attempt:
-    """A new trial."""
+def begin(study: optuna.Study, space: Space, how: HowToRun) -> Attempt | None:
+    """A new trial, or ``None`` if another process, which looks for trials that were left, was faster to take it."""
     trial = study.ask()
     folder = trial_folder(how.folder, trial.number)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    lock.acquire()
-    return Attempt(trial, space, how, lock)
+    lock = taken(folder)
+    return None if lock is None else Attempt(trial, space, how, lock)
+
+
+def taken(folder: Path) -> FileLock | None:
+    """What keeps a trial for this process, which may end however it will, or ``None`` if another process has it."""
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock
 
 
 def take_over(study: optuna.Study, left: FrozenTrial, space: Space, how: HowToRun) -> Attempt | None:
@@ -146,10 +155,8 @@ def take_over(study: optuna.Study, left: FrozenTrial, space: Space, how: HowToRu
     folder = trial_folder(how.folder, left.number)
     if not folder.is_dir():
         return None
-    lock = FileLock(folder / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
+    lock = taken(folder)
+    if lock is None:
         return None
     return Attempt(optuna.Trial(study, left._trial_id), space, how, lock, len(left.intermediate_values))
 
