@@ -238,14 +238,14 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def test_ctrl_c_ends_all_trainings_and_the_same_command_goes_on(
     here: Path, write: Write, words_file: Path, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = {**ENDLESS["trainer"], "max_steps": 4000}
+    trainer = {**ENDLESS["trainer"], "max_steps": 4000, "val_check_interval": 100}
     config = write("long", trainer=trainer)
     options = ["compare", config, "--seeds", "2", "--jobs", "2", "--data.path", words_file]
     command = [sys.executable, "-m", "wavenet", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=here, env=environment, stderr=subprocess.PIPE, text=True) as run:
         folders = [here / "runs" / "compare" / "long" / f"seed_{seed}" for seed in (1337, 1338)]
-        wait_for(lambda: all(list(folder.glob("*/config.yaml")) for folder in folders), run)
+        wait_for(lambda: all(list(folder.rglob("best.ckpt")) for folder in folders), run)
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate()
     assert run.returncode == 130

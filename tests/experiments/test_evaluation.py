@@ -38,15 +38,15 @@ def test_unseen_words_are_those_of_validation_that_train_does_not_have() -> None
     held_out = HeldOut(SPLIT)
     assert held_out.sets["val_unseen"].words == ["emilia", "amma"]
     assert list(held_out.sets["val"].tokens) == [4, 7, 5]
-    losses = held_out.losses_of_ngram(order=2, vocab_size=6)
+    losses = held_out.losses_of_ngram(order=2, vocab_size=7)
     assert {name: len(found) for name, found in losses.items()} == {"val": 3, "val_unseen": 2, "test": 1}
     assert list(losses["val_unseen"]) == list(losses["val"][1:])
 
 
 def test_the_ngrams_losses_of_words_add_up_to_its_own() -> None:
-    best = best_ngram(SPLIT, vocab_size=6)
+    best = best_ngram(SPLIT, vocab_size=7)
     held_out = HeldOut(SPLIT)
-    losses = held_out.losses_of_ngram(best.order, vocab_size=6)
+    losses = held_out.losses_of_ngram(best.order, vocab_size=7)
     for name, loss in best.losses.items():
         assert losses[name].sum() / held_out.sets[name].tokens.sum() == pytest.approx(loss)
 

@@ -151,7 +151,7 @@ def test_hopeless_trials_are_given_up(here: Path, space: Path, monkeypatch: pyte
         )
         search.study.add_trial(better)
     search.run()
-    trial = study_of(here).trials[-1]
+    trial = study_of(here).trials[0]
     assert trial.state == TrialState.PRUNED
     assert trial.intermediate_values == {0: 3.0, 1: 2.9}
 

@@ -1,5 +1,6 @@
 """The report of a search, and its best trial as a configuration."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,10 +81,12 @@ def shown(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 def importances_of(study: optuna.Study) -> dict[str, float]:
     """The share of each setting in how losses differ, the largest first; none where too few trials say so."""
-    try:
-        return optuna.importance.get_param_importances(study)
-    except (ValueError, RuntimeError):
-        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # that the trials are too few
+        try:
+            return optuna.importance.get_param_importances(study)
+        except (ValueError, RuntimeError, UserWarning):
+            return {}
 
 
 def search_section(
