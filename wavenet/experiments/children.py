@@ -96,7 +96,9 @@ class Children:
 
     def start(self, options: list[str], log: Path) -> Child:
         """Begins a training."""
-        self._running = [child for child in self._running if child.code is None]
+        for ended in [child for child in self._running if child.code is not None]:
+            ended.end()
+            self._running.remove(ended)
         child = Child(options, log)
         self._running.append(child)
         return child
