@@ -1,5 +1,6 @@
 """Training curves, read from the TensorBoard files of runs."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +30,15 @@ class Curve(NamedTuple):
     learning_rate: Series
 
 
+def events_of(folder: Path) -> EventAccumulator:
+    """What reads the TensorBoard files of a run, without a warning that a run that went on has two graphs."""
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    return EventAccumulator(str(folder), size_guidance={SCALARS: 0})
+
+
 def read_scalars(folder: Path, *tags: str) -> dict[str, Series]:
     """The scalars of these tags that a run has written so far; none for a tag that it has not."""
-    events = EventAccumulator(str(folder), size_guidance={SCALARS: 0})
+    events = events_of(folder)
     events.Reload()
     found = {}
     for tag in set(tags) & set(events.Tags()[SCALARS]):
@@ -79,7 +86,7 @@ class Validations:
         if self._events is None:
             if not self.folder.is_dir():
                 return []
-            self._events = EventAccumulator(str(self.folder), size_guidance={SCALARS: 0})
+            self._events = events_of(self.folder)
         self._events.Reload()
         if VAL_LOSS not in self._events.Tags()[SCALARS]:
             return []
