@@ -1,12 +1,15 @@
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, TINY, run_cli
+from tests.experiments.conftest import InProcess
 from wavenet.commands.main import main as commands_main
+from wavenet.experiments import children
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DATA_README = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -16,6 +19,9 @@ COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.s
 
 def commands(start: str) -> list[str]:
     return [command for command in COMMANDS if command.startswith(start)]
+
+
+EXPERIMENTS = [command for name in ("compare", "lecture", "sweep") for command in commands(f"wavenet {name}")]
 
 
 def test_the_readme_has_the_two_commands() -> None:
@@ -42,7 +48,24 @@ def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp
     assert run_cli(subcommand, *options) == 0
 
 
-@pytest.mark.parametrize("command", commands("wavenet "))
+@pytest.mark.parametrize("command", EXPERIMENTS)
+def test_commands_of_experiments_run(
+    command: str, tiny_run: Path, words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs", target_is_directory=True)
+    for name in ("default", "gated"):
+        shutil.copytree(tiny_run, tmp_path / "runs" / name / "version_0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(children, "Child", InProcess)
+    _, subcommand, *options = shlex.split(command)
+    if "runs/default" not in options:
+        options += ["--max_steps=2", "--data.path", str(words_file), "--jobs=1"]
+        options += ["--trials=1"] if subcommand == "sweep" else ["--seeds=1"]
+    assert run_cli(subcommand, *options) == 0
+    assert list((tmp_path / "runs").glob("*/report.md"))
+
+
+@pytest.mark.parametrize("command", [command for command in commands("wavenet ") if command not in EXPERIMENTS])
 def test_wavenet_commands_run(
     command: str,
     tiny_run: Path,

@@ -1,0 +1,52 @@
+"""``wavenet compare`` and ``wavenet lecture``: trainings with several seeds, in one report."""
+
+from pathlib import Path
+
+from wavenet.commands.experiments import how_to_run, parse, show, typed
+from wavenet.commands.main import Parser
+from wavenet.errors import UsageError
+
+LECTURE = "lecture"
+EXAMPLES = {
+    "compare": "wavenet compare configs/default.yaml configs/gated.yaml --seeds 3 --name gates",
+    LECTURE: "wavenet lecture --seeds 2 --jobs 2",
+}
+
+
+def main(name: str, arguments: list[str]) -> None:
+    """Runs the command."""
+
+    def add_arguments(parser: Parser) -> None:
+        if name != LECTURE:
+            parser.add_argument(
+                "what",
+                nargs="+",
+                metavar="CONFIG_OR_RUN",
+                help="configurations to train, or folders of finished runs",
+            )
+        seeds = 1 if name == LECTURE else 3
+        parser.add_argument("--seeds", type=int, default=seeds, help="trainings of each (default: %(default)s)")
+        parser.add_argument("--name", default=name, help="of the folder, runs/NAME (default: %(default)s)")
+
+    options = parse(name, add_arguments, EXAMPLES[name], arguments)
+    how = how_to_run(options)
+    paths = [] if name == LECTURE else [Path(what) for what in options.what]
+    folders = [path.is_dir() for path in paths]
+    if any(folders) and not all(folders):
+        raise UsageError("expected either configurations to train or folders of finished runs, got both")
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} not found: expected a configuration to train, or the folder of a finished run")
+    from wavenet.experiments.extras import require
+
+    require("report")
+    from wavenet.experiments.compare import compare_configs, compare_runs
+    from wavenet.experiments.lecture import lecture
+
+    if name == LECTURE:
+        comparison = lecture(how, typed())
+    elif any(folders):
+        comparison = compare_runs(paths, how.name, typed())
+    else:
+        comparison = compare_configs(paths, how, typed())
+    show(comparison, how.name)
