@@ -445,7 +445,7 @@ def test_bytes_that_are_no_random_state() -> None:
     callback = RandomStates()
     callback.load_state_dict({"cpu": [torch.full((5056,), 255, dtype=torch.uint8)], "cuda": []})
     with pytest.raises(ValueError, match="a random state of the checkpoint is refused"):
-        callback.on_train_start(None, None)
+        callback.on_train_start(L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False), None)
 
 
 @pytest.mark.parametrize(
