@@ -44,6 +44,7 @@ def train(number: int, more: list[str], options: argparse.Namespace) -> dict[str
 def main() -> None:
     """Trains each network in one process and in more, in turn."""
     options = parser(__doc__).parse_args()
+    torch.set_num_threads(1)  # as each of the processes has
     gpus = torch.cuda.device_count()
     numbers = [n for n in (1, 2, 4, 8, gpus) if n <= gpus] if options.accelerator == "gpu" else NUMBERS
     rows = []
