@@ -18,7 +18,7 @@ test: $(VENV)/test ## Set up .venv with the test tools, then run ruff, mypy and 
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 quick: $(VENV)/test ## Run ruff and the tests that need no training, in less than half a minute
 	$(VENV)/bin/ruff check .
