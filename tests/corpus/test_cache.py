@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -73,6 +74,15 @@ def test_a_torn_folder_is_made_anew(folder: Path, words_path: Path, name: str, d
         path.write_bytes(content[:-1] if damage == "cut" else b"")
     assert read_again(words_path) == WORDS
     assert path.read_bytes() == content
+
+
+def test_a_file_in_the_folders_place_goes(folder: Path, words_path: Path) -> None:
+    read_again(words_path)
+    (entry,) = folder.iterdir()
+    shutil.rmtree(entry)
+    entry.write_text("stray", encoding="utf-8")
+    assert read_again(words_path) == WORDS
+    assert [path for path in folder.iterdir()] == [entry]
 
 
 def test_content_of_another_kind_is_made_anew(folder: Path, words_path: Path) -> None:

@@ -138,6 +138,12 @@ def test_finished_runs_make_the_same_table(compared: Path) -> None:
     assert report(compared, "one")["differences"] == []
 
 
+@pytest.mark.parametrize("options", [["--seeds", "3"], ["--jobs=2"], ["--data.path", "a.txt"]])
+def test_finished_runs_are_not_trained(compared: Path, cli_error: Error, options: list[str]) -> None:
+    message = f"expected no {options[0].partition('=')[0]}, which is for trainings"
+    assert message in cli_error("compare", "runs/compare/wide", *options, code=2)
+
+
 def test_unseen_words_have_a_loss_of_their_own(here: Path, write: Write, in_process: None) -> None:
     words = here / "twice.txt"
     known = [f"{a}{b}{c}" for a in "abcde" for b in "iou" for c in ("na", "lo")]

@@ -181,6 +181,8 @@ def test_another_space_is_another_search(here: Path, space: Path, words_file: Pa
         ({"model.network.dropout": {"low": 0.0, "high": 1.5}}, "dropout cannot be 1.5"),
         ({"model.optimization.learning_rate": {"low": 0, "high": 1, "log": True}}, "low above 0 for it"),
         ({"model.network.hidden_dim": {"low": 8, "high": 16, "step": 0}}, "expected a step above 0"),
+        ({"model.network.hidden_dim": {"low": 8, "high": 31, "step": 8}}, "expected a step that leads from low 8 to"),
+        ({"model.optimization.learning_rate": {"low": 1, "high": 10**400}}, "expected low below high"),
         ({"model.network.activation": []}, "expected a list of values that differ"),
         ({"model.network.activation": ["gelu", "gellu"]}, "cannot be gellu"),
         ({"model.network.activation": "gelu"}, "expected a list of values, or low and high"),
@@ -208,6 +210,13 @@ def test_wrong_options_are_said_in_a_line(
     here: Path, space: Path, cli_error: Error, options: list[str], code: int, message: str
 ) -> None:
     assert message in cli_error("sweep", space, *options, code=code)
+
+
+def test_a_damaged_journal_is_named(here: Path, space: Path, cli_error: Error) -> None:
+    journal = here / "runs" / "space" / "journal.log"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("garbage\n", encoding="utf-8")
+    assert "runs/space/journal.log holds no search" in cli_error("sweep", space)
 
 
 def test_values_may_need_each_other(here: Path, words_file: Path) -> None:

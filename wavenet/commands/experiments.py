@@ -35,7 +35,7 @@ def parse(name: str, add_arguments: Callable[[Parser], None], example: str, argu
     )
     add_arguments(parser)
     parser.add_argument("--max_steps", type=int, help="end trainings after so many steps that would take more")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, which share the cores (default: 1)")
+    parser.add_argument("--jobs", type=int, help="trainings at once, which share the cores (default: 1)")
     parser.add_argument("--threads", type=int, help="threads of each training; by default a share of the cores")
     options = parser.parse_args(own)
     options.passed_on = passed_on
@@ -72,8 +72,21 @@ def how_to_run(options: Namespace) -> HowToRun:
     """How the trainings are run."""
     from wavenet.experiments.how import HowToRun
 
-    names = ("name", "seeds", "max_steps", "jobs", "threads")
-    return HowToRun(**{name: getattr(options, name) for name in names}, options=options.passed_on)
+    return HowToRun(
+        name=options.name,
+        seeds=options.seeds,
+        max_steps=options.max_steps,
+        jobs=1 if options.jobs is None else options.jobs,
+        threads=options.threads,
+        options=options.passed_on,
+    )
+
+
+def options_of_trainings(options: Namespace) -> list[str]:
+    """The options that were given and say how trainings are run."""
+    names = ("seeds", "max_steps", "jobs", "threads")
+    passed_on = [argument.partition("=")[0] for argument in options.passed_on]
+    return [*(f"--{name}" for name in names if getattr(options, name) is not None), *passed_on]
 
 
 def typed() -> str:

@@ -16,7 +16,7 @@ import time
 import unicodedata
 from atexit import register
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -160,8 +160,9 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
         ValueError: The file is refused, or has changed meanwhile.
     """
     for left in folder.parent.glob(f".{folder.name}.*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just finished it
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         with progress(f"encoding {path.name} into {folder.parent}, once", 4 * path.stat().st_size) as said:
@@ -171,7 +172,7 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
             with written.open("rb+") as file:
                 os.fsync(file.fileno())
         if opened(folder) is None:  # nobody was faster
-            shutil.rmtree(folder, ignore_errors=True)
+            set_aside(folder, part.with_name(f"{part.name}.damaged"))
             try:
                 part.rename(folder)
             except OSError:  # somebody was, just now
@@ -185,6 +186,16 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def set_aside(damaged: Path, place: Path) -> None:
+    """Removes a folder, or whatever stands in its place, at once, so that nothing is removed that comes there since."""
+    with suppress(FileNotFoundError):
+        damaged.rename(place)
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink()
 
 
 def write_arrays(path: Path, sha256: str, folder: Path, said: Callable[[float], None]) -> Content:

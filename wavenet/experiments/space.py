@@ -12,6 +12,7 @@ that is searched, by its dotted name, either a list of values or a range with ``
 """
 
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,12 +144,14 @@ def between(place: str, low: Any, high: Any, step: Any, log: Any, whole: bool) -
     """The range between two numbers, of whole ones if they are meant and given; see :func:`range_of`."""
     if any(type(end) not in (int, float) for end in (low, high)):
         raise UsageError(f"{place}: expected numbers as low and high, got low {low!r} and high {high!r}")
-    if not low < high:
+    if not -sys.float_info.max <= low < high <= sys.float_info.max:
         raise UsageError(f"{place}: expected low below high, got low {low} and high {high}")
     if type(log) is not bool or (log and low <= 0):
         raise UsageError(f"{place}: expected log true or false, and low above 0 for it, got log {log} and low {low}")
     if step is not None and (type(step) not in (int, float) or not 0 < step <= high - low or log):
         raise UsageError(f"{place}: expected a step above 0, no larger than the range, without log, got {step!r}")
+    if step is not None and not whole_number((high - low) / step):
+        raise UsageError(f"{place}: expected a step that leads from low {low} to high {high}, got {step}")
     if whole and all(type(number) is int for number in (low, high, step or 1)):
         return IntDistribution(low, high, log=log, step=step or 1)
     return FloatDistribution(low, high, log=log, step=step)
@@ -170,7 +173,12 @@ def holds(values: Range, value: Any) -> bool:
         return value in values.choices
     if type(value) not in (int, float) or not values.low <= value <= values.high:
         return False
-    return values.step is None or abs((value - values.low) / values.step % 1 - 0.5) > 0.5 - 1e-9
+    return values.step is None or whole_number((value - values.low) / values.step)
+
+
+def whole_number(ratio: float) -> bool:
+    """Whether a ratio is a whole number but for rounding."""
+    return abs(ratio - round(ratio)) < 1e-9
 
 
 def suggested(trial: Trial, name: str, values: Range) -> Any:

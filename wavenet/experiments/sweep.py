@@ -68,13 +68,14 @@ class Search:
         self.space, self.how, self.trials = space, how, search.trials
         how.folder.mkdir(parents=True, exist_ok=True)
         pruner: BasePruner = MedianPruner(STARTUP_TRIALS, WARMUP_VALIDATIONS) if search.prune else NopPruner()
-        self.study = optuna.create_study(
-            storage=storage_of(search.storage, how.folder),
-            sampler=TPESampler(),
-            pruner=pruner,
-            study_name=how.name,
-            load_if_exists=True,
-        )
+        storage = storage_of(search.storage, how.folder)
+        try:
+            self.study = optuna.create_study(
+                storage=storage, sampler=TPESampler(), pruner=pruner, study_name=how.name, load_if_exists=True
+            )
+        except ValueError as error:
+            kept = "the storage" if search.storage else how.folder / JOURNAL
+            raise ValueError(f"{kept} holds no search: {error}; expected another --name, or the file gone") from error
         self._describe()
 
     def _describe(self) -> None:
