@@ -92,35 +92,15 @@ class WaveNetCLI(WordsCLI):
         config = self._get(self.config_init, "trainer")
         check_trainer(config)
         given = self._given_options()
-        quiet = self._get(self.config_init, "quiet")
         callbacks: list[Callback] = []
         if self.subcommand != "predict":
             callbacks += [SameEverywhere(options=self._options_of_all(), words=self.datamodule.corpus.sha256)]
-        if quiet:
+        if self._get(self.config_init, "quiet"):
             kwargs["enable_progress_bar"] = False
         elif config.enable_progress_bar is not False:
             callbacks += [StepProgress()]
         if self.subcommand == "fit":
-            with wrong_trainer_options(given):
-                self.timer = Timer(config.max_time)
-            kwargs["max_time"] = None  # Lightning would add a timer of its own
-            callbacks += [self.timer, FinalValidation(), RandomStates()]
-            callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
-            if config.enable_model_summary is not False and not quiet:
-                callbacks += [LayerTable()]
-            if self.recorded is not None and not quiet:
-                callbacks += [GoingOn()]
-            if config.fast_dev_run:  # leaves nothing
-                kwargs["enable_checkpointing"] = False
-            else:
-                self.run_folder = run = self._choose_run_folder()
-                callbacks += [SavedConfiguration(run, self._resolved_configuration())]
-                if config.enable_checkpointing is not False:
-                    seconds = self._get(self.config_init, "checkpoint_seconds")
-                    callbacks += checkpoints(run, config.limit_val_batches != 0, seconds)
-                if config.logger in (None, True):
-                    name, version = run.experiment, run.path.name
-                    kwargs["logger"] = TensorBoardLogger(run.root, name, version, default_hp_metric=False)
+            callbacks += self._prepare_fit(config, given, kwargs)
         else:  # an evaluation leaves nothing behind
             kwargs.update(logger=False, enable_checkpointing=False)
         self.trainer_defaults["callbacks"] = callbacks
@@ -137,6 +117,30 @@ class WaveNetCLI(WordsCLI):
             print("note: --trainer.precision bf16 is many times slower here, on a CPU without bf16", file=sys.stderr)
         check_processes(config, trainer, str(self.subcommand))
         return trainer
+
+    def _prepare_fit(self, config: Any, given: dict[str, Any], kwargs: dict[str, Any]) -> list[Callback]:
+        """The callbacks that a training has, and its folder; what it asks of the trainer goes into ``kwargs``."""
+        quiet = self._get(self.config_init, "quiet")
+        with wrong_trainer_options(given):
+            self.timer = Timer(config.max_time)
+        kwargs["max_time"] = None  # Lightning would add a timer of its own
+        callbacks: list[Callback] = [self.timer, FinalValidation(), RandomStates()]
+        callbacks += [monitor for name in MONITORS if (monitor := self._get(self.config_init, name)).enabled]
+        if config.enable_model_summary is not False and not quiet:
+            callbacks += [LayerTable()]
+        if self.recorded is not None and not quiet:
+            callbacks += [GoingOn()]
+        if config.fast_dev_run:  # leaves nothing
+            kwargs["enable_checkpointing"] = False
+            return callbacks
+        self.run_folder = run = self._choose_run_folder()
+        callbacks += [SavedConfiguration(run, self._resolved_configuration())]
+        if config.enable_checkpointing is not False:
+            seconds = self._get(self.config_init, "checkpoint_seconds")
+            callbacks += checkpoints(run, config.limit_val_batches != 0, seconds)
+        if config.logger in (None, True):
+            kwargs["logger"] = TensorBoardLogger(run.root, run.experiment, run.path.name, default_hp_metric=False)
+        return callbacks
 
     def _options_of_all(self) -> str:
         """The options that must be the same in all processes, of which only the first one's seed counts."""
