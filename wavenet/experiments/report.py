@@ -22,7 +22,7 @@ def over(number: Over, digits: int = 4) -> str:
     """A number over seeds: its mean ± its standard deviation.
 
     Examples:
-        >>> over(Over(1.98765, 0.00123)), over(Over(5.25, None), 1)
+        >>> over(Over(1.98767, 0.00123)), over(Over(5.25, None), 1)
         ('1.9877 ± 0.0012', '5.2')
     """
     deviation = "" if number.deviation is None else f" ± {number.deviation:.{digits}f}"
