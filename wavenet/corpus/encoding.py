@@ -1,4 +1,4 @@
-"""A file of words as numbers, block by block: only a few megabytes of it are in memory at a time."""
+"""A file of words as numbers, block by block: a few megabytes of it are in memory at a time, and at least a line."""
 
 import unicodedata
 from collections.abc import Iterator
