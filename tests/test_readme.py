@@ -21,6 +21,7 @@ def commands(start: str) -> list[str]:
     return [command for command in COMMANDS if command.startswith(start)]
 
 
+OF_RUNS = commands("wavenet ensemble")
 EXPERIMENTS = [command for name in ("compare", "lecture", "sweep") for command in commands(f"wavenet {name}")]
 
 
@@ -65,7 +66,19 @@ def test_commands_of_experiments_run(
     assert list((tmp_path / "runs").glob("*/report.md"))
 
 
-@pytest.mark.parametrize("command", [command for command in commands("wavenet ") if command not in EXPERIMENTS])
+@pytest.mark.parametrize("command", OF_RUNS)
+def test_commands_of_finished_runs_run(
+    command: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("default", "second"):
+        shutil.copytree(tiny_run, tmp_path / "runs" / name / "version_0")
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(*shlex.split(command)[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in commands("wavenet ") if command not in (*EXPERIMENTS, *OF_RUNS)]
+)
 def test_wavenet_commands_run(
     command: str,
     tiny_run: Path,
@@ -82,6 +95,7 @@ def test_wavenet_commands_run(
     }  # the tiny run's alphabet is small
     for old, new in replaced.items():
         command = command.replace(old, new)
+    command = command.replace(" --ckpt_path both.ckpt", "")
     (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", shlex.split(command))

@@ -16,7 +16,7 @@ from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
 from wavenet.corpus.splitting import known_words, novelty
 from wavenet.corpus.words import Known
-from wavenet.errors import ArgumentError, did_you_mean
+from wavenet.errors import ArgumentError, UsageError, did_you_mean
 from wavenet.runs import RUNS, find_checkpoint, newest_checkpoint
 
 if TYPE_CHECKING:
@@ -68,6 +68,25 @@ def model_of(options: Namespace) -> TrainedModel:
     model = load(found)
     set_threads(model.network, options.threads)
     return model
+
+
+def checkpoint_of(what: str) -> Path:
+    """The checkpoint that an argument means: one itself, that of a run's folder, or of an experiment's newest run.
+
+    Raises:
+        UsageError: It is none of these.
+        FileNotFoundError: The folder holds no checkpoint.
+    """
+    path = Path(what)
+    if path.exists():
+        return find_checkpoint(path)
+    names = sorted(path.name for path in RUNS.glob("*") if path.is_dir())
+    if what not in names:
+        raise UsageError(
+            f"{what} not found: expected a checkpoint, the folder of a run, or one of the experiments in {RUNS}/ "
+            f"({', '.join(names) or 'there are none'}){did_you_mean(what, names)}"
+        )
+    return newest_checkpoint(RUNS / what)
 
 
 def experiment_folder(name: str) -> Path:

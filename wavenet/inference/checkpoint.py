@@ -2,7 +2,7 @@
 
 import pickle
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -26,11 +26,12 @@ from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
 from wavenet.runs import open_regular, whole_file
 
-FORMAT = 2
+FORMAT = 3
 """Raised when older versions could not read what is written; :func:`upgraded` reads what they wrote."""
 
 TRAINED_ON = "WordsDataModule"  # the entry that says what a network was trained on, as Lightning names it
 LONGEST_PATH = 4096  # of a corpus; longer ones no system opens
+MOST_MEMBERS = 64  # of an ensemble
 NETWORK = "network."  # what the names of a network's weights begin with
 
 
@@ -132,20 +133,38 @@ class TrainedOn:
 class Record:
     """What a checkpoint says of its network, as far as this package reads it.
 
-    ``network`` is ``None`` for a network of the user's own, ``trained_on`` for one trained on other data.
+    ``network`` is ``None`` for a network of the user's own, and has several configs for an ensemble; ``trained_on`` is
+    ``None`` for one trained on other data.
     """
 
     alphabet: str
-    network: NetworkConfig | None
+    network: NetworkConfig | Sequence[NetworkConfig] | None
     optimization: Mapping[str, Any]
     trained_on: TrainedOn | None
     weights: Mapping[str, torch.Tensor]
 
 
-def hyper_parameters(alphabet: str, network: NetworkConfig | None, optimization: Mapping[str, Any]) -> dict[str, Any]:
+def hyper_parameters(
+    alphabet: str, network: NetworkConfig | Sequence[NetworkConfig] | None, optimization: Mapping[str, Any]
+) -> dict[str, Any]:
     """The hyper-parameters of a checkpoint: plain data, from which Lightning makes the module again."""
-    plain = None if network is None else asdict(network)
+    plain: Any = None
+    if network is not None:
+        plain = asdict(network) if isinstance(network, NetworkConfig) else [asdict(member) for member in network]
     return {"alphabet": alphabet, "network": plain, "optimization": dict(optimization)}
+
+
+def network_of(plain: Any) -> NetworkConfig | Sequence[NetworkConfig] | None:
+    """The network that hyper-parameters describe: the way back of :func:`hyper_parameters`.
+
+    Raises:
+        ValueError, TypeError: They describe none.
+    """
+    if not isinstance(plain, list):
+        return None if plain is None else NetworkConfig.of(plain)
+    if not 1 < len(plain) <= MOST_MEMBERS:
+        raise ValueError(f"an ensemble has from 2 to {MOST_MEMBERS} members, this one has {len(plain):,}")
+    return [NetworkConfig.of(member) for member in plain]
 
 
 def stamp(content: dict[str, Any]) -> None:
@@ -198,7 +217,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} has format {found}, written by wavenet {writer}: "
             f"this is wavenet {wavenet.__version__}, which reads formats 1 to {FORMAT}; install a newer one"
         )
-    if found == FORMAT:
+    if found > 1:  # format 2 has one network, never an ensemble
         return content
     with whole_model_expected(path):
         return upgraded(content)
@@ -268,7 +287,7 @@ def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
     if trained_on is not None:
         corpus = find_corpus(trained_on.path, trained_on.sha256, Path(path))
         trained_on = replace(trained_on, path=str(corpus))
-    network = None if settings["network"] is None else NetworkConfig.of(settings["network"])
+    network = network_of(settings["network"])
     if network is not None:
         check_shape(network, len(Vocabulary(alphabet)), weights)
     return Record(
@@ -278,6 +297,17 @@ def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
         trained_on=trained_on,
         weights={name.removeprefix(NETWORK): value for name, value in weights.items()},
     )
+
+
+def read_record(path: str | Path) -> Record:
+    """What a checkpoint says of its network.
+
+    Raises:
+        OSError, CheckpointError: See :func:`read_checkpoint`; or the file does not hold a whole model.
+    """
+    content = read_checkpoint(path)
+    with whole_model_expected(path):
+        return record_of(content, path)
 
 
 def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel:
@@ -298,15 +328,13 @@ def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel
         >>> model.sample(3, prefix="ma", unique=True, seed=1)  # doctest: +SKIP
         ['marius', 'mackenna', 'maelin']
     """
-    content = read_checkpoint(path)
-    with whole_model_expected(path):
-        record = record_of(content, path)
-        vocabulary = Vocabulary(record.alphabet)
+    record = read_record(path)
     if network is None and record.network is None:
         raise ArgumentError("network", f"must be given: {path} holds the weights of a network of the user's own")
     with whole_model_expected(path):
+        vocabulary = Vocabulary(record.alphabet)
         if network is None:
-            network = build(cast(NetworkConfig, record.network), len(vocabulary))
+            network = build(cast(NetworkConfig | Sequence[NetworkConfig], record.network), len(vocabulary))
         network.load_state_dict(dict(record.weights))
         check_finite_logits(network, len(vocabulary))
     return TrainedModel(network, vocabulary, record.trained_on)

@@ -1,6 +1,6 @@
 """Whether what a checkpoint records as weights are those of a network, found out before memory is spent on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ def check_weights(weights: Any) -> None:
             raise ValueError(f"{name} is no count")
 
 
-def on_paper(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
+def on_paper(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> nn.Sequential:
     """A network without memory for its weights, however many they are; a ValueError if they cannot be counted."""
     try:
         with torch.device("meta"):
@@ -51,7 +51,9 @@ def on_paper(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
         raise ValueError("its settings describe a network with more weights than can be counted") from None
 
 
-def check_shape(config: NetworkConfig, vocab_size: int, weights: Mapping[str, Tensor]) -> None:
+def check_shape(
+    config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, weights: Mapping[str, Tensor]
+) -> None:
     """Raises a ValueError unless the weights have the shapes of such a network, which takes no memory to find out."""
     expected = [value.shape for value in on_paper(config, vocab_size).state_dict().values()]
     if [value.shape for value in weights.values()] != expected:

@@ -1,17 +1,27 @@
 """Makes the network that a config describes: a plain ``nn.Sequential`` from contexts (B, T) to logits (B, V)."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from wavenet.errors import check_at_least
 from wavenet.network.config import NetworkConfig
-from wavenet.network.layers import BatchNorm1d, Dropout, FlattenConsecutive, Gate, PerPositionBatchNorm1d, Residual
+from wavenet.network.layers import (
+    BatchNorm1d,
+    Dropout,
+    Ensemble,
+    FlattenConsecutive,
+    Gate,
+    PerPositionBatchNorm1d,
+    Residual,
+)
 
 
-def build(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
+def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> nn.Sequential:
     """The hierarchical WaveNet: neighbouring steps are joined, group by group, until one remains.
 
     Args:
-        config: The hyper-parameters.
+        config: The hyper-parameters, or those of the members of an :class:`wavenet.network.layers.Ensemble`.
         vocab_size: Number of token ids V, the boundary included.
 
     Returns:
@@ -29,6 +39,8 @@ def build(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
     Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499.
     """
     check_at_least(1, vocab_size=vocab_size)
+    if not isinstance(config, NetworkConfig):
+        return Ensemble(*(build(member, vocab_size) for member in config))
     layers: list[nn.Module] = [nn.Embedding(vocab_size, config.embedding_dim)]
     width, num_steps = config.embedding_dim, config.block_size
     for group in config.group_sizes:

@@ -4,7 +4,10 @@ Only :class:`FlattenConsecutive` mixes time. Every other layer must treat each p
 (B, T, C), (B, C) or packed rows (R, C); one that does not says ``position_wise = False``.
 """
 
-from math import prod
+from collections.abc import Sequence
+from functools import reduce
+from math import log, prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -201,16 +204,57 @@ class Residual(nn.Sequential):
         return x[..., -y.shape[-1] :] + y  # (*, C)
 
 
+class Ensemble(nn.Sequential):
+    """Several networks as one, whose probabilities are the mean of theirs.
+
+    The mean is position-wise, so it runs in all three ways that its members do, each of which may have any size and
+    context of its own. It takes the time and the memory of all members together.
+
+    Args:
+        members: Networks over the same tokens.
+
+    Shape:
+        - Input: :math:`(B, T)` token ids, T being the largest receptive field of a member; each member reads the newest
+          of them, as many as it has room for.
+        - Output: :math:`(B, V)` logits: the logarithms of the mean probabilities.
+
+    Examples:
+        >>> import torch
+        >>> members = [nn.Sequential(nn.Embedding(3, 4), FlattenConsecutive(n), nn.Linear(4 * n, 3)) for n in (2, 4)]
+        >>> Ensemble(*members)(torch.zeros(5, 4, dtype=torch.long)).exp().sum(1)
+        tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000], grad_fn=<SumBackward1>)
+
+    Sources: Hansen and Salamon, "Neural network ensembles" (1990); Lakshminarayanan et al., "Simple and Scalable
+    Predictive Uncertainty Estimation using Deep Ensembles" (2017), https://arxiv.org/abs/1612.01474.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.mean([member(tokens[:, -receptive_field(member) :]) for member in self.members])
+
+    @property
+    def members(self) -> list[nn.Sequential]:
+        """The networks."""
+        return cast(list[nn.Sequential], list(self))
+
+    @staticmethod
+    def mean(logits: Sequence[Tensor]) -> Tensor:
+        """The logarithms (..., V) of the mean probabilities, from the logits (..., V) of each member."""
+        log_probs = [of_member.log_softmax(dim=-1) for of_member in logits]
+        return reduce(torch.logaddexp, log_probs) - log(len(log_probs))
+
+
 def position_wise(network: nn.Module) -> bool:
     """Whether all layers but :class:`FlattenConsecutive` treat each position alone, so that the network can slide."""
     return all(getattr(layer, "position_wise", True) for layer in network.modules())
 
 
 def receptive_field(network: nn.Sequential) -> int:
-    """How many tokens of context the prediction depends on: the product of the group sizes.
+    """How many tokens of context the prediction depends on: the product of the group sizes, the largest of members.
 
     Examples:
         >>> receptive_field(nn.Sequential(FlattenConsecutive(2), FlattenConsecutive(4)))
         8
     """
+    if isinstance(network, Ensemble):
+        return max(map(receptive_field, network.members))
     return prod(layer.group_size for layer in network if isinstance(layer, FlattenConsecutive))

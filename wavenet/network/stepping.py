@@ -5,21 +5,22 @@
 Source: Paine et al., "Fast Wavenet Generation Algorithm" (2016), https://arxiv.org/abs/1611.09482.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY
-from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_field
+from wavenet.network.layers import Ensemble, FlattenConsecutive, position_wise, receptive_field
 from wavenet.network.sliding import dilations
 
 
 class State(NamedTuple):
     """For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
-    Of a network that is not position-wise it is ``windowed``: one queue holds the contexts (B, T), which are run whole
-    at each step.
+    Of an ensemble they are those of its members, one after the other. Of a network that is not position-wise the state
+    is ``windowed``: one queue holds the contexts (B, T), which are run whole at each step.
 
     All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
     """
@@ -36,6 +37,8 @@ def start(network: nn.Sequential, batch_size: int) -> State:
     x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
     if not position_wise(network):
         return State([[x.repeat(batch_size, receptive_field(network))]], windowed=True)  # (B, T)
+    if isinstance(network, Ensemble):
+        return State([queue for member in network.members for queue in start(member, batch_size).queues])
     queues = []
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
@@ -69,7 +72,14 @@ def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
         state.queues[0] = [contexts]
         logits: Tensor = network(contexts)  # (B, V)
         return logits
-    x, queues = tokens, iter(state.queues)
+    return advance(network, tokens, iter(state.queues))
+
+
+def advance(network: nn.Sequential, tokens: Tensor, queues: Iterator[list[Tensor]]) -> Tensor:
+    """Logits (B, V) after ``tokens`` (B,), by the next of the queues, one for each ``FlattenConsecutive``."""
+    if isinstance(network, Ensemble):
+        return network.mean([advance(member, tokens, queues) for member in network.members])
+    x = tokens
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):
             x = layer(x)  # (B, C)

@@ -21,6 +21,8 @@ from wavenet.inference.checkpoint import (
     whole_model_expected,
 )
 from wavenet.inference.weights import check_finite_logits
+from wavenet.network.config import NetworkConfig
+from wavenet.runs import command
 from wavenet.training.module import LanguageModel
 from wavenet.training.restoring import evaluated, restored
 
@@ -52,6 +54,7 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
             needed, or its settings and weights do not make a model.
     """
     content = read_checkpoint(ckpt_path)
+    check_single(content, ckpt_path)
     needed = {TRAINED_ON, "global_step", "pytorch-lightning_version"}
     if going_on:
         needed |= {"callbacks", "loops", "lr_schedulers", "optimizer_states"}
@@ -59,13 +62,23 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
         raise CheckpointError(f"{ckpt_path} was not written by train.py: expected the entries {', '.join(missing)}")
     with whole_model_expected(ckpt_path):
         record = record_of(content, ckpt_path)
-        if record.network is None:
+        if not isinstance(record.network, NetworkConfig):
             raise ValueError("its network is one of the user's own: use it from Python")
         model = LanguageModel(record.alphabet, record.network, record.optimization)
         model.network.load_state_dict(dict(record.weights))
         check_finite_logits(model.network, len(model.vocabulary))
         restored(content) if going_on else evaluated(content)
     return record
+
+
+def check_single(content: Mapping[str, Any], ckpt_path: str) -> None:
+    """Raises a CheckpointError if a checkpoint holds an ensemble."""
+    settings = content["hyper_parameters"]
+    if isinstance(settings, dict) and isinstance(settings.get("network"), list):
+        raise CheckpointError(
+            f"{ckpt_path} is an ensemble, which does not train: expected the checkpoint of a training; "
+            f"{command('wavenet')} score, sample, top and report take ensembles, too"
+        )
 
 
 def check_trainer(config: Namespace) -> None:
