@@ -26,6 +26,7 @@ TINY = [
     "--model.network.hidden_dim=8",
     "--model.network.embedding_dim=4",
     "--model.network.dropout=0",
+    "--model.network.ngram_rows=64",
 ]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes programs in the background ignore it

@@ -9,6 +9,7 @@ from wavenet.network.layers import (
     Dropout,
     FlattenConsecutive,
     Gate,
+    NgramLogits,
     PerPositionBatchNorm1d,
     Residual,
     receptive_field,
@@ -115,3 +116,26 @@ def test_each_position_keeps_its_own_statistics() -> None:
     torch.testing.assert_close(layer.running_mean, x.mean(0))
     torch.testing.assert_close(y.mean(0), torch.zeros(4, 5), atol=1e-5, rtol=0)
     torch.testing.assert_close(layer.eval()(x), y)
+
+
+def test_ngrams_share_a_row_exactly_where_their_last_tokens_agree() -> None:
+    layer = NgramLogits(2**20, vocab_size=7)
+    tokens = torch.cartesian_prod(*[torch.arange(7)] * 4)  # (N, 4)
+    rows = layer.rows(tokens)  # (N, 3)
+    assert rows.shape == (7**4, 3) and rows.min() >= 0 and rows.max() < 2**20
+    for column, n in enumerate((2, 3, 4)):
+        of_ngram = dict(zip(map(tuple, tokens[:, -n:].tolist()), rows[:, column].tolist(), strict=True))
+        assert [of_ngram[tuple(ngram)] for ngram in tokens[:, -n:].tolist()] == rows[:, column].tolist()
+        assert len(set(of_ngram.values())) > 0.99 * 7**n
+    assert len(set(rows.flatten().tolist())) > 0.99 * (7**2 + 7**3 + 7**4)
+
+
+def test_a_table_of_ngrams_learns_what_follows_them() -> None:
+    layer = NgramLogits(64, vocab_size=3)
+    contexts, targets = torch.tensor([[1, 2], [2, 1], [1, 1], [2, 2]]), torch.tensor([0, 1, 2, 1])
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(layer(contexts), targets).backward()
+        optimizer.step()
+    assert layer(contexts).argmax(dim=1).tolist() == targets.tolist()

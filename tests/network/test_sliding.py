@@ -22,7 +22,7 @@ WORDS = st.lists(st.text(ALPHABET, min_size=1, max_size=20), min_size=1, max_siz
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> nn.Sequential:
+def networks(draw: st.DrawFn, ngrams: bool = True) -> nn.Sequential:
     """Any network of the builders, fresh or with the statistics of a trained one, in float32 or float64."""
     torch.manual_seed(draw(st.integers(0, 10_000)))
     groups = draw(st.lists(st.integers(2, 4), min_size=1, max_size=4) | st.just([1]))
@@ -36,6 +36,7 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
         residual=draw(st.booleans()),
         dropout=draw(st.sampled_from([0.0, 0.3])),
         logits_norm=draw(st.booleans()),
+        ngram_rows=draw(st.sampled_from([0, 3, 100])) if ngrams else 0,
     )
     network = build(config, len(ALPHABET) + 1)
     if draw(st.booleans()):  # trained
@@ -97,7 +98,7 @@ def test_a_state_can_be_picked_from_along_the_batch(network: nn.Sequential, word
 
 
 @settings(deadline=None, max_examples=40)
-@given(networks(), st.integers(1, 25), st.data())
+@given(networks(ngrams=False), st.integers(1, 25), st.data())
 def test_no_prediction_sees_what_comes_later_or_lies_beyond_the_receptive_field(
     network: nn.Sequential, length: int, data: st.DataObject
 ) -> None:
@@ -110,6 +111,22 @@ def test_no_prediction_sees_what_comes_later_or_lies_beyond_the_receptive_field(
     seen = embedded.grad.abs().sum(1) > 0
     assert not seen[at + 1 :].any()
     assert not seen[1 : max(1, at - receptive_field(network) + 1)].any()  # row 0 stands for all that is before the word
+
+
+@settings(deadline=None, max_examples=40)
+@given(networks(), st.lists(st.integers(1, len(ALPHABET)), min_size=2, max_size=25), st.data())
+def test_no_prediction_changes_with_tokens_that_come_later_or_lie_beyond_the_receptive_field(
+    network: nn.Sequential, word: list[int], data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(word)))
+    first = max(1, at - receptive_field(network) + 1)
+    tokens = torch.tensor([0, *word])
+    others = torch.tensor([0, *data.draw(st.permutations(word))])
+    others[first : at + 1] = tokens[first : at + 1]
+    network.eval()
+    with torch.no_grad():
+        logits = [slide(network, given, one_word(len(word)))[at] for given in (tokens, others)]
+    assert torch.equal(*logits)
 
 
 @pytest.mark.parametrize("make", [lecture, gated])

@@ -53,6 +53,17 @@ def test_words_of_shared_characters_keep_their_logits(config: NetworkConfig, dro
         assert run(network, pack(["xax"], new)).isfinite().all()
 
 
+def test_a_table_of_ngrams_is_kept_where_the_alphabets_are_alike() -> None:
+    old, new = Vocabulary("abc"), Vocabulary("abd")
+    trained = build(replace(SMALL, ngram_rows=16), len(old))
+    torch.nn.init.normal_(trained[1][2].weight)
+    for vocabulary, kept in ((old, trained[1][2].weight), (new, torch.zeros(16, 4))):
+        taken = transferred(
+            trained.state_dict(), old, build(replace(SMALL, ngram_rows=16), len(vocabulary)), vocabulary
+        )
+        assert torch.equal(taken["1.2.weight"], kept)
+
+
 def test_networks_of_different_layers_share_no_weights() -> None:
     vocabulary = Vocabulary("ab")
     flat = build(NetworkConfig(group_size=8), len(vocabulary))
@@ -78,8 +89,8 @@ def test_a_run_begins_with_the_weights_and_the_shape_of_another(
     for old, new in (("a", 1), ("b", 2), ("r", 7)):
         row = 1 + before["hyper_parameters"]["alphabet"].index(old)
         torch.testing.assert_close(
-            content["state_dict"]["network.0.weight"][new],
-            before["state_dict"]["network.0.weight"][row],
+            content["state_dict"]["network.0.0.weight"][new],
+            before["state_dict"]["network.0.0.weight"][row],
             rtol=1e-4, atol=1e-4,
         )  # fmt: skip
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["init_from"] == str(init_from)

@@ -13,7 +13,15 @@ from wavenet.corpus.ngram import best_ngram
 from wavenet.network.config import NetworkConfig
 from wavenet.training.data import WordsDataModule
 from wavenet.training.optimization import OptimizationConfig
-from wavenet.training.recipe import AFFORDABLE, NAMES_TOKENS, NAMES_WORDS, chosen_for, num_weights, recipe_for
+from wavenet.training.recipe import (
+    AFFORDABLE,
+    MOST_LOGITS,
+    NAMES_TOKENS,
+    NAMES_WORDS,
+    chosen_for,
+    num_weights,
+    recipe_for,
+)
 
 SMALL = ["--trainer.limit_train_batches=2", "--samples.enabled=false", "--record.enabled=false"]
 
@@ -22,6 +30,13 @@ def like_names(num_words: int, num_tokens: int) -> list[str]:
     """As many words with as many tokens."""
     length, longer = divmod(num_tokens - num_words, num_words)
     return ["a" * (length + 1)] * longer + ["a" * length] * (num_words - longer)
+
+
+def test_the_table_of_ngrams_grows_with_the_list_and_leaves_room_for_a_rich_alphabet() -> None:
+    names, many = like_names(NAMES_WORDS, NAMES_TOKENS), like_names(3 * NAMES_WORDS, 3 * NAMES_TOKENS)
+    rich = ["".join(map(chr, range(first, first + 5))) for first in range(0x4E00, 0x6E00, 5)]
+    assert (recipe_for(names).ngram_rows, recipe_for(many).ngram_rows) == (2**14, 2**16)
+    assert 2 * recipe_for(rich).ngram_rows * 0x2000 > MOST_LOGITS >= recipe_for(rich).ngram_rows * 0x2000
 
 
 def test_the_defaults_of_the_classes_are_the_recipe_for_names() -> None:
@@ -101,11 +116,12 @@ def test_the_command_line_follows_the_words_and_records_it(
     assert config["trainer"]["log_every_n_steps"] == recipe.max_steps // 10
     assert config["model"]["optimization"]["learning_rate"] == recipe.learning_rate
     assert config["model"]["network"]["hidden_dim"] == recipe.hidden_dim
+    assert config["model"]["network"]["ngram_rows"] == recipe.ngram_rows
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["steps"] == recipe.max_steps
     said = capsys.readouterr().out
     assert f"48 words: batches of {recipe.batch_size}, {recipe.max_steps} steps" in said
-    assert f"dropout {recipe.dropout:g}, width {recipe.hidden_dim}, context 8; set any of them" in said
+    assert f"dropout {recipe.dropout:g}, width {recipe.hidden_dim}, context 8, 16,384 rows of n-grams" in said
 
 
 def test_what_is_given_wins(words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,13 @@ from wavenet.network.layers import (
     Ensemble,
     FlattenConsecutive,
     Gate,
+    NgramLogits,
     PerPositionBatchNorm1d,
     Residual,
+    Sum,
 )
+
+LONGEST_NGRAM = 5  # tokens; six are no better on names.txt, and three are worse
 
 
 def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> nn.Sequential:
@@ -52,7 +56,18 @@ def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> n
     layers += [nn.Linear(width, vocab_size, bias=not config.logits_norm)]
     if config.logits_norm:
         layers += [make_norm(config, vocab_size, num_steps)]
-    return init_as_lecture(nn.Sequential(*layers))
+    network = init_as_lecture(nn.Sequential(*layers))
+    return Sum(network, ngram_logits(config, vocab_size)) if config.ngram_rows else network
+
+
+def ngram_logits(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
+    """The part of a network that looks up what the last tokens, ``LONGEST_NGRAM`` at most, say of the next one."""
+    num_tokens = min(LONGEST_NGRAM, config.block_size)
+    return nn.Sequential(
+        nn.Unflatten(-1, (-1, 1)),  # (B, T) -> (B, T, 1)
+        FlattenConsecutive(num_tokens),  # (B, T)
+        NgramLogits(config.ngram_rows, vocab_size),
+    )
 
 
 def hidden_layers(config: NetworkConfig, in_features: int, num_steps: int) -> list[nn.Module]:

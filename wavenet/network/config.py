@@ -28,6 +28,8 @@ class NetworkConfig:
         residual: Whether each hidden layer adds its result to the newest step of its input, where the widths fit.
         dropout: Probability of zeroing a feature of a hidden layer's result.
         logits_norm: Whether a norm follows the last linear layer, as in the second set of the lecture's notes.
+        ngram_rows: Rows of a table of hashed n-grams, whose logits are added to the network's
+            (:class:`wavenet.network.layers.NgramLogits`); 0 for a network without.
 
     Raises:
         ArgumentError: A value is none of these, or the group sizes do not multiply to ``block_size``.
@@ -46,17 +48,19 @@ class NetworkConfig:
     residual: bool = True
     dropout: float = 0.0
     logits_norm: bool = False
+    ngram_rows: int = 0
 
     def __post_init__(self) -> None:
         sizes = self.group_size
         listed = isinstance(sizes, tuple) and all(type(size) is int for size in sizes)
         check_types(self, leave_out=["group_size"] if listed else [])
         check_at_least(1, block_size=self.block_size, embedding_dim=self.embedding_dim, hidden_dim=self.hidden_dim)
+        check_at_least(0, ngram_rows=self.ngram_rows)
         if self.block_size > LONGEST_CONTEXT:
             raise ArgumentError(
                 "block_size", f"must be at most {LONGEST_CONTEXT:,}, got {reprlib.repr(self.block_size)}"
             )
-        for name in ("embedding_dim", "hidden_dim"):
+        for name in ("embedding_dim", "hidden_dim", "ngram_rows"):
             if (width := getattr(self, name)) > WIDEST:
                 raise ArgumentError(name, f"must be at most {WIDEST:,}, got {reprlib.repr(width)}")
         hints = get_type_hints(type(self))

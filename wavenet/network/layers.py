@@ -204,11 +204,61 @@ class Residual(nn.Sequential):
         return x[..., -y.shape[-1] :] + y  # (*, C)
 
 
-class Ensemble(nn.Sequential):
-    """Several networks as one, whose probabilities are the mean of theirs.
+class NgramLogits(nn.EmbeddingBag):
+    """What the last few tokens say of the next one, looked up: the sum of a row of logits for each n-gram of them.
 
-    The mean is position-wise, so it runs in all three ways that its members do, each of which may have any size and
-    context of its own. It takes the time and the memory of all members together.
+    A network learns slowly what a table knows at once: after these very letters mostly comes that one. The n-grams of
+    2, 3, ... tokens that end with the newest are hashed to rows of one table; those that share a row share what they
+    say. All rows are zeros at first.
+
+    Args:
+        num_rows: Rows of the table.
+        vocab_size: Number of token ids V.
+
+    Attributes:
+        weight: (num_rows, V), the table. What it says is multiplied by ``gain``, so that it is learned at that share of
+            the network's rate.
+
+    Shape:
+        - Input: :math:`(N, n)`, the last n tokens, the newest last.
+        - Output: :math:`(N, V)`.
+
+    Examples:
+        >>> import torch
+        >>> NgramLogits(1024, 27)(torch.zeros(32, 5, dtype=torch.long)).shape
+        torch.Size([32, 27])
+
+    Source: Mikolov et al., "Strategies for training large scale neural network language models" (2011), section 4,
+    where a maximum entropy model of hashed n-grams is trained together with a network.
+    """
+
+    gain = 0.3
+    multiplier, prime = 1_000_003, 2**31 - 1  # whose product is below 2 ** 53, which is exact in any language
+
+    def __init__(self, num_rows: int, vocab_size: int) -> None:
+        super().__init__(num_rows, vocab_size, mode="sum")
+        nn.init.zeros_(self.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
+        return self.gain * super().forward(self.rows(tokens))  # (N, V)
+
+    def rows(self, tokens: Tensor) -> Tensor:
+        """The rows (N, n - 1) of the n-grams of 2, 3, ..., n tokens that end with the newest of (N, n).
+
+        A context of a single token has the row (N, 1) of that.
+        """
+        hashed, rows = torch.zeros_like(tokens[:, 0]), []
+        for token in tokens.flip(1).unbind(1):
+            hashed = (hashed * self.multiplier + token + 1) % self.prime  # (N,)
+            rows.append(hashed % self.num_embeddings)
+        return torch.stack(rows[1:] or rows, dim=1)
+
+
+class Parallel(nn.Sequential):
+    """Several networks that read the same tokens, as one, which runs in all three ways that its members do.
+
+    Each member may have any size and context of its own. What becomes of their logits is position-wise: subclasses say
+    it in :meth:`combine`.
 
     Args:
         members: Networks over the same tokens.
@@ -216,29 +266,52 @@ class Ensemble(nn.Sequential):
     Shape:
         - Input: :math:`(B, T)` token ids, T being the largest receptive field of a member; each member reads the newest
           of them, as many as it has room for.
-        - Output: :math:`(B, V)` logits: the logarithms of the mean probabilities.
-
-    Examples:
-        >>> import torch
-        >>> members = [nn.Sequential(nn.Embedding(3, 4), FlattenConsecutive(n), nn.Linear(4 * n, 3)) for n in (2, 4)]
-        >>> Ensemble(*members)(torch.zeros(5, 4, dtype=torch.long)).exp().sum(1)
-        tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000], grad_fn=<SumBackward1>)
-
-    Sources: Hansen and Salamon, "Neural network ensembles" (1990); Lakshminarayanan et al., "Simple and Scalable
-    Predictive Uncertainty Estimation using Deep Ensembles" (2017), https://arxiv.org/abs/1612.01474.
+        - Output: :math:`(B, V)` logits.
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.mean([member(tokens[:, -receptive_field(member) :]) for member in self.members])
+        return self.combine([member(tokens[:, -receptive_field(member) :]) for member in self.members])
 
     @property
     def members(self) -> list[nn.Sequential]:
         """The networks."""
         return cast(list[nn.Sequential], list(self))
 
-    @staticmethod
-    def mean(logits: Sequence[Tensor]) -> Tensor:
-        """The logarithms (..., V) of the mean probabilities, from the logits (..., V) of each member."""
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """The logits (..., V) of all, from those (..., V) of each member."""
+        raise NotImplementedError
+
+
+class Sum(Parallel):
+    """Networks whose logits are added: each learns what the others leave to it.
+
+    Examples:
+        >>> import torch
+        >>> members = [nn.Sequential(nn.Embedding(3, 4), FlattenConsecutive(n), nn.Linear(4 * n, 3)) for n in (2, 4)]
+        >>> Sum(*members)(torch.zeros(5, 4, dtype=torch.long)).shape
+        torch.Size([5, 3])
+    """
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        return reduce(torch.add, logits)
+
+
+class Ensemble(Parallel):
+    """Several networks as one, whose probabilities are the mean of theirs: the logits are the logarithms of these.
+
+    It takes the time and the memory of all members together.
+
+    Examples:
+        >>> import torch
+        >>> members = [nn.Sequential(nn.Embedding(3, 4), FlattenConsecutive(n), nn.Linear(4 * n, 3)) for n in (2, 4)]
+        >>> Ensemble(*members)(torch.zeros(5, 4, dtype=torch.long)).exp().sum(1).allclose(torch.ones(5))
+        True
+
+    Sources: Hansen and Salamon, "Neural network ensembles" (1990); Lakshminarayanan et al., "Simple and Scalable
+    Predictive Uncertainty Estimation using Deep Ensembles" (2017), https://arxiv.org/abs/1612.01474.
+    """
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
         log_probs = [of_member.log_softmax(dim=-1) for of_member in logits]
         return reduce(torch.logaddexp, log_probs) - log(len(log_probs))
 
@@ -255,6 +328,6 @@ def receptive_field(network: nn.Sequential) -> int:
         >>> receptive_field(nn.Sequential(FlattenConsecutive(2), FlattenConsecutive(4)))
         8
     """
-    if isinstance(network, Ensemble):
+    if isinstance(network, Parallel):
         return max(map(receptive_field, network.members))
     return prod(layer.group_size for layer in network if isinstance(layer, FlattenConsecutive))

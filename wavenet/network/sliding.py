@@ -31,7 +31,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from wavenet.network.layers import Ensemble, FlattenConsecutive, position_wise, receptive_field
+from wavenet.network.layers import FlattenConsecutive, Parallel, position_wise, receptive_field
 from wavenet.network.packing import Batch, PackedWords
 
 
@@ -58,7 +58,7 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
     """Logits at every row of packed words, each shared part of their contexts computed once.
 
     Args:
-        network: A Sequential of ``FlattenConsecutive`` and position-wise layers, or an ensemble of such.
+        network: A Sequential of ``FlattenConsecutive`` and position-wise layers, or a ``Parallel`` of such.
         tokens: (R,) the boundary, and then the last token of each beginning of a word.
         previous: (R,) the row of the token before each; the boundary, row 0, comes before itself.
 
@@ -78,8 +78,8 @@ def slide(network: nn.Sequential, tokens: Tensor, previous: Tensor) -> Tensor:
         raise ValueError(
             "a layer of the network is not position-wise: it runs windowed only, on --data.batching windows"
         )
-    if isinstance(network, Ensemble):
-        return network.mean([slide(member, tokens, previous) for member in network.members])  # (R, V)
+    if isinstance(network, Parallel):
+        return network.combine([slide(member, tokens, previous) for member in network.members])  # (R, V)
     x, back = tokens, previous  # (R,) both: back is the row one step of this level before each
     for layer, _ in dilations(network):
         if not isinstance(layer, FlattenConsecutive):

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.corpus.vocabulary import BOUNDARY
-from wavenet.network.layers import Ensemble, FlattenConsecutive, position_wise, receptive_field
+from wavenet.network.layers import FlattenConsecutive, Parallel, position_wise, receptive_field
 from wavenet.network.sliding import dilations
 
 
 class State(NamedTuple):
     """For each ``FlattenConsecutive`` a queue of its last (n - 1) * dilation inputs, each (B, C), the oldest first.
 
-    Of an ensemble they are those of its members, one after the other. Of a network that is not position-wise the state
-    is ``windowed``: one queue holds the contexts (B, T), which are run whole at each step.
+    Of a ``Parallel`` they are those of its members, one after the other. Of a network that is not position-wise the
+    state is ``windowed``: one queue holds the contexts (B, T), which are run whole at each step.
 
     All are plain tensors with the batch first, so that :func:`select` picks, repeats and orders the rows of any state.
     """
@@ -37,7 +37,7 @@ def start(network: nn.Sequential, batch_size: int) -> State:
     x = torch.full((1,), BOUNDARY, device=next(network.parameters()).device)  # (1,)
     if not position_wise(network):
         return State([[x.repeat(batch_size, receptive_field(network))]], windowed=True)  # (B, T)
-    if isinstance(network, Ensemble):
+    if isinstance(network, Parallel):
         return State([queue for member in network.members for queue in start(member, batch_size).queues])
     queues = []
     for layer, dilation in dilations(network):
@@ -77,8 +77,8 @@ def step(network: nn.Sequential, tokens: Tensor, state: State) -> Tensor:
 
 def advance(network: nn.Sequential, tokens: Tensor, queues: Iterator[list[Tensor]]) -> Tensor:
     """Logits (B, V) after ``tokens`` (B,), by the next of the queues, one for each ``FlattenConsecutive``."""
-    if isinstance(network, Ensemble):
-        return network.mean([advance(member, tokens, queues) for member in network.members])
+    if isinstance(network, Parallel):
+        return network.combine([advance(member, tokens, queues) for member in network.members])
     x = tokens
     for layer, dilation in dilations(network):
         if not isinstance(layer, FlattenConsecutive):

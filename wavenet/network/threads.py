@@ -8,7 +8,7 @@ from torch import nn
 from wavenet.errors import ArgumentError, check_at_least
 
 LARGE = 70_000
-"""Numbers in a network's largest matrix from which on more than one thread pays (``benchmarks/busy.py``)."""
+"""Numbers in the largest matrix of a linear layer from which on more than one thread pays (``benchmarks/busy.py``)."""
 
 MOST = 4
 """Threads beyond which layers of these widths have nothing left to divide."""
@@ -41,7 +41,7 @@ def set_threads(network: nn.Module, threads: int | None = None, processes: int =
     elif any(name in os.environ for name in CHOSEN_BY_USER):
         return torch.get_num_threads()
     else:
-        largest = max((parameter.numel() for parameter in network.parameters()), default=0)
+        largest = max((layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)), default=0)
         threads = 1 if largest < LARGE else max(1, min(MOST, torch.get_num_threads() // processes))
     torch.set_num_threads(threads)
     return threads

@@ -262,7 +262,7 @@ def check_own(network: nn.Sequential, vocab_size: int) -> None:
         ArgumentError: It has no ``FlattenConsecutive``, has other shapes than (B, T) to (B, V), or runs otherwise
             when it slides than windowed, although no layer says that it is not position-wise.
     """
-    if not any(isinstance(layer, FlattenConsecutive) for layer in network):
+    if not any(isinstance(layer, FlattenConsecutive) for layer in network.modules()):
         raise ArgumentError("network", "must have a FlattenConsecutive, to join the tokens of the context, got none")
     word = torch.arange(1, 6) % vocab_size  # the tokens of one word, after the boundary
     tokens = torch.cat([torch.tensor([BOUNDARY]), word])  # (R,)

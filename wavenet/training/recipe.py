@@ -28,6 +28,9 @@ FEWEST_EPOCHS = 3
 SAMPLED = 100_000
 """Words that stand for all, where there are very many."""
 
+MOST_LOGITS = 2**22
+"""Logits in a table of n-grams, which a rich alphabet gives fewer rows."""
+
 NUM_POINTS = 10
 """How many points a training curve has at least."""
 
@@ -42,7 +45,7 @@ class Recipe:
         max_steps: Training steps.
         num_validations: How often the network is validated on the way.
         learning_rate, weight_decay: See :class:`wavenet.training.optimization.OptimizationConfig`.
-        dropout, hidden_dim, block_size: See :class:`wavenet.network.config.NetworkConfig`.
+        dropout, hidden_dim, block_size, ngram_rows: See :class:`wavenet.network.config.NetworkConfig`.
     """
 
     batch_size: int
@@ -54,6 +57,7 @@ class Recipe:
     dropout: float
     hidden_dim: int
     block_size: int
+    ngram_rows: int
 
 
 def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | None = None) -> Recipe:
@@ -78,7 +82,10 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
     into it. From ``MANY_WORDS`` words on the time grows with them.
 
-    The context is 8 characters, since longer ones did not pay, or 4 where nearly all words are shorter than that.
+    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1 and 65,536 above, as far as the alphabet
+    leaves room for them. The context is 8 characters, since longer ones did not pay, or 4 where nearly all words are
+    shorter than that.
+
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
     Args:
@@ -126,6 +133,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         dropout=round(min(0.5, 0.15 * log(max(1.0, min(wanted, affordable) / 5))), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
+        ngram_rows=min(2**14 if r <= 1 else 2**16, 2 ** int(log2(MOST_LOGITS / (num_characters + 1)))),
     )
 
 
@@ -168,7 +176,7 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
         >>> list(chosen)  # doctest: +NORMALIZE_WHITESPACE
         ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
-        'model.network.hidden_dim', 'model.network.block_size', 'trainer.log_every_n_steps']
+        'model.network.hidden_dim', 'model.network.block_size', 'model.network.ngram_rows', 'trainer.log_every_n_steps']
     """
     batch_size = given.get("data.batch_size") or 0
     recipe = recipe_for(words, given.get("data.batching") == "windows", batch_size if batch_size > 0 else None)
@@ -180,6 +188,7 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         "model.network.dropout": recipe.dropout,
         "model.network.hidden_dim": recipe.hidden_dim,
         "model.network.block_size": recipe.block_size,
+        "model.network.ngram_rows": recipe.ngram_rows,
     }
     bounds = [given.get("trainer.max_steps"), (given.get("trainer.max_epochs") or 0) * recipe.steps_per_epoch]
     steps = min((bound for bound in bounds if bound and bound > 0), default=recipe.max_steps)
@@ -204,6 +213,7 @@ PHRASES = {
     "model.network.dropout": "dropout {:g}",
     "model.network.hidden_dim": "width {}",
     "model.network.block_size": "context {}",
+    "model.network.ngram_rows": "{:,} rows of n-grams",
 }
 
 

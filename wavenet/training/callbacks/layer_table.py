@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
-from wavenet.network.layers import Residual
+from wavenet.network.layers import Parallel, receptive_field
 from wavenet.network.sliding import eval_mode
 from wavenet.training.module import LanguageModel
 
@@ -22,23 +22,31 @@ class LayerTable(Callback):
             Console().print(layer_table(model.network, model.example_input_array.to(model.device)))
 
 
-def layer_table(network: torch.nn.Sequential, x: torch.Tensor) -> Table:
-    """One row per layer: what it is, the shape it makes of ``x`` after the layers before it, its parameters."""
+def layer_table(network: torch.nn.Sequential, tokens: torch.Tensor) -> Table:
+    """One row per layer: what it is, the shape it makes of the layers before it or of ``tokens``, its parameters."""
     table = Table()
-    table.add_column(f"layer, for an input of {tuple(x.shape)}", no_wrap=True, max_width=44)
+    table.add_column(f"layer, for an input of {tuple(tokens.shape)}", no_wrap=True, max_width=44)
     table.add_column("output shape", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
-    total = 0
+    members = network.members if isinstance(network, Parallel) else [network]
     with eval_mode(network):
-        for layer in network:
-            x = layer(x)
-            parameters = sum(parameter.numel() for parameter in layer.parameters())
-            total += parameters
-            parts = (
-                ", ".join(type(part).__name__ for part in layer) if isinstance(layer, Residual) else layer.extra_repr()
-            )
-            name = f"{type(layer).__name__}({parts})"
-            table.add_row(name, str(tuple(x.shape)), f"{parameters:,}")
-    table.add_section()
-    table.add_row("", "", f"{total:,}")
+        for member in members:
+            x = tokens[:, -receptive_field(member) :]
+            for layer in member:
+                x = layer(x)
+                table.add_row(described(layer), str(tuple(x.shape)), f"{num_parameters(layer):,}")
+            table.add_section()
+    together = f"{type(network).__name__} of all" if len(members) > 1 else ""
+    table.add_row(together, str(tuple(x.shape)) if together else "", f"{num_parameters(network):,}")
     return table
+
+
+def described(layer: torch.nn.Module) -> str:
+    """A layer's name, with its settings or the names of its parts."""
+    parts = ", ".join(type(part).__name__ for part in layer) if isinstance(layer, torch.nn.Sequential) else None
+    return f"{type(layer).__name__}({layer.extra_repr() if parts is None else parts})"
+
+
+def num_parameters(layer: torch.nn.Module) -> int:
+    """How many numbers a layer learns."""
+    return sum(parameter.numel() for parameter in layer.parameters())

@@ -45,8 +45,10 @@ class RunRecord(Callback):
         labels = [".", *(f"U+{ord(c):04X}" if c.isspace() or c == "." else c for c in model.vocabulary.alphabet)]
         for writer in writers(trainer) if self.enabled else []:
             if self.projector:
-                weights = cast(nn.Embedding, model.network[0]).weight.detach().cpu()
-                writer.add_embedding(weights, labels, tag="characters", global_step=trainer.global_step)
+                embedding = next(layer for layer in model.network.modules() if isinstance(layer, nn.Embedding))
+                writer.add_embedding(
+                    embedding.weight.detach().cpu(), labels, tag="characters", global_step=trainer.global_step
+                )
 
 
 def add_graph(writer: SummaryWriter, model: LanguageModel) -> None:
