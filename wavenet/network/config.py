@@ -14,7 +14,9 @@ LONGEST_CONTEXT = 2**20  # tokens, more than any word has
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What :func:`wavenet.network.build.build` makes a network of; the defaults are those of ``python train.py fit``.
+    """What :func:`wavenet.network.build.build` makes a network of.
+
+    The defaults are what ``python train.py fit`` chooses for the lecture's corpus, save for the table of n-grams.
 
     Args:
         block_size: Length T of the context, in tokens.

@@ -29,7 +29,7 @@ SAMPLED = 100_000
 """Words that stand for all, where there are very many."""
 
 MOST_LOGITS = 2**22
-"""Logits in a table of n-grams, which a rich alphabet gives fewer rows."""
+"""Logits in a table of n-grams: 131,072 rows for the letters of English."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
@@ -82,9 +82,9 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
     into it. From ``MANY_WORDS`` words on the time grows with them.
 
-    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1 and 65,536 above, as far as the alphabet
-    leaves room for them. The context is 8 characters, since longer ones did not pay, or 4 where nearly all words are
-    shorter than that.
+    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1 and then four times as many for twice the
+    tokens, as far as ``MOST_LOGITS`` leaves room for the alphabet's logits in each. The context is 8 characters, since
+    longer ones did not pay, or 4 where nearly all words are shorter than that.
 
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
@@ -133,7 +133,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         dropout=round(min(0.5, 0.15 * log(max(1.0, min(wanted, affordable) / 5))), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
-        ngram_rows=min(2**14 if r <= 1 else 2**16, 2 ** int(log2(MOST_LOGITS / (num_characters + 1)))),
+        ngram_rows=2 ** min(14 + round(2 * log2(large)), int(log2(MOST_LOGITS / (num_characters + 1)))),
     )
 
 
