@@ -145,6 +145,7 @@ def test_a_checkpoint_outside_a_run_is_reported_beside_it(
     [
         (["nothing"], 2, "nothing not found: expected a checkpoint, the folder of a run"),
         (["RUN", "--num_samples", "0"], 2, "--num_samples must be at least 1, got 0"),
+        (["RUN", "--num_samples", "1000001"], 2, "--num_samples must be at most 1000000, got 1000001"),
         (["RUN", "--output", "a.txt"], 2, "--output must be a folder, got the file a.txt"),
         ([], 1, "no checkpoint under runs/"),
     ],

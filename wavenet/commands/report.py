@@ -47,8 +47,11 @@ def main(name: str, arguments: list[str]) -> None:
     require("report")
     from wavenet.experiments.learned_report import learn_about, write_report
     from wavenet.inference.checkpoint import load
+    from wavenet.inference.model import MAX_SAMPLES
     from wavenet.network.threads import set_threads
 
+    if options.num_samples > MAX_SAMPLES:
+        raise ArgumentError("num_samples", f"must be at most {MAX_SAMPLES}, got {options.num_samples}")
     model = load(path)
     set_threads(model.network, options.threads)
     with Console(stderr=True).status("reading the words") as status:
