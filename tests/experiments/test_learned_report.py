@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import run_cli
-from wavenet.experiments import extras, glyphs
+from wavenet.experiments import extras, glyphs, learned_report
 from wavenet.experiments.glyphs import Glyphs
 from wavenet.experiments.learned import Mean, Point
 from wavenet.experiments.learned_figures import draw_characters, draw_embedding, draw_frequencies
@@ -156,6 +156,14 @@ def test_wrong_calls_end_in_one_line(
     (here / "a.txt").write_text("emma\n", encoding="utf-8")
     given = [str(tiny_run / "checkpoints" / "best.ckpt") if argument == "RUN" else argument for argument in arguments]
     assert message in cli_error("report", *given, code=code)
+
+
+def test_the_page_says_which_part_of_a_large_corpus_was_looked_at(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learned_report, "MEASURED", 3)
+    assert run_cli("report", tiny_run, "--num_samples", "20", "--output", tmp_path / "new" / "report") == 0
+    assert "At most 3 validation words are measured" in (tmp_path / "new/report/index.html").read_text(encoding="utf-8")
 
 
 def test_without_matplotlib_it_says_what_to_install(

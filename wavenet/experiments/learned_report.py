@@ -136,11 +136,17 @@ def draw(found: Learned, characters: Sequence[str | None], folder: Path) -> None
 
 
 def summary_of(found: Learned) -> str:
-    """What the report is about, in a line."""
+    """What the report is about, in a line; of large corpora also which part of them was looked at."""
     counts = found.num_words
+    part = ""
+    if counts["val"] > MEASURED or counts["train"] > LOOKED_AT:
+        part = (
+            f" At most {MEASURED:,} validation words are measured, and samples are compared with at most "
+            f"{LOOKED_AT:,} training words."
+        )
     return (
         f"{found.parameters:,} parameters; {counts['train']:,} training, {counts['val']:,} validation and "
-        f"{counts['test']:,} test words. Losses are nats per character, the end of a word being one."
+        f"{counts['test']:,} test words. Losses are nats per character, the end of a word being one.{part}"
     )
 
 
