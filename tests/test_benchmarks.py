@@ -43,6 +43,8 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("processes", {"TRAINED": {"tiny": ["--trainer.max_steps=2"]}, "NUMBERS": (1,)}, []),
         ("list_sizes", {"POOLED": 30, "FIXED": {"trainer.max_steps": 2}}, ["--lists", "phrases", "--sizes", "30"]),
         ("corpus", {"STEPS": 2}, ["--characters", "2000"]),
+        ("transformer", {"EVERY": 2, "BATCH_SIZES": (8, 32)}, ["--steps", "4", "--trials", "2"]),
+        ("transformer", {"EVERY": 2}, ["--steps", "4"]),
     ],
 )
 def test_every_script_runs(
@@ -70,3 +72,24 @@ def test_every_script_says_how_it_is_run(path: Path) -> None:
     assert documentation is not None
     if path.stem not in ("common", "lecture"):
         assert f"python benchmarks/{path.name}" in documentation
+
+
+def test_the_transformer_is_causal_and_counts_each_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from transformer import Transformer, evaluate, losses, padded
+
+    from wavenet.corpus.vocabulary import Vocabulary
+
+    torch.manual_seed(0)
+    model, vocabulary = Transformer(27, dropout=0.1), Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    words = ["emma", "o", "annabella"]
+    targets = padded(words, vocabulary, torch.device("cpu"))
+    loss = evaluate(model, targets)
+    model.eval()
+    with torch.no_grad():
+        alone = [losses(model, padded([word], vocabulary, torch.device("cpu"))).item() for word in words]
+        logits = model(torch.tensor([[0, 5, 13, 13], [0, 5, 13, 1]]))
+    assert loss == pytest.approx(sum(alone) / sum(len(word) + 1 for word in words), rel=1e-5)
+    torch.testing.assert_close(logits[0, :3], logits[1, :3])
+    assert not torch.allclose(logits[0, 3], logits[1, 3])
+    assert 200_000 < sum(parameter.numel() for parameter in model.parameters()) < 210_000

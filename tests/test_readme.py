@@ -21,7 +21,7 @@ def commands(start: str) -> list[str]:
     return [command for command in COMMANDS if command.startswith(start)]
 
 
-OF_RUNS = commands("wavenet ensemble")
+OF_RUNS = [*commands("wavenet ensemble"), *commands("wavenet report")]
 EXPERIMENTS = [command for name in ("compare", "lecture", "sweep") for command in commands(f"wavenet {name}")]
 
 

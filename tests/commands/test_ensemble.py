@@ -65,6 +65,7 @@ def test_where_the_words_are_missing_it_says_so(here: Path, capsys: pytest.Captu
         (["one", "two", "--output", "runs"], 2, "--output must be a file in an existing folder, got runs"),
         (["one", "two", "--output", "no/x.ckpt"], 2, "--output must be a file in an existing folder"),
         (["one", "two"], 2, "required: --output"),
+        (["one", "two", "--output", "x.ckpt", "--threads", "0"], 2, "--threads must be at least 1, got 0"),
         (["one", "x.txt", "--output", "x.ckpt"], 1, "x.txt is truncated or not a checkpoint"),
     ],
 )

@@ -40,9 +40,9 @@ def main(name: str, arguments: list[str]) -> None:
     from wavenet.network.threads import set_threads
 
     content, members = ensemble(paths), [load(path) for path in paths]  # which finds out what cannot be computed with
+    set_threads(members[0].network, options.threads)
     write_checkpoint(content, output)
     whole = load(output)
-    set_threads(whole.network, options.threads)
     show_losses({**{str(path): member for path, member in zip(paths, members, strict=True)}, str(output): whole})
     print(f"Words:  {command('wavenet')} sample --ckpt_path {quote(str(output))}")
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
     "ensemble": Command("ensemble", "make one model of several, whose probabilities are the mean of theirs"),
+    "report": Command("report", "show what a trained model has learned, in figures on one page"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),
     "lecture": Command("compare", "train the lecture's configurations, and report beside what it published"),
     "sweep": Command("sweep", "search for the best settings in the ranges of a file"),

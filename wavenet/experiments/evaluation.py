@@ -1,15 +1,19 @@
 """Losses of single words, and how far a mean over words may be from that of all words of their kind."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from wavenet.corpus import ngram
 from wavenet.corpus.splitting import Split
-from wavenet.experiments.finished import FinishedRun
 from wavenet.inference.checkpoint import load
+
+if TYPE_CHECKING:
+    from wavenet.experiments.finished import FinishedRun
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,49 +1,18 @@
-"""The figures of reports. They have no background, and colours that can be read on white and on black."""
+"""The figures of reports of trainings: losses, curves, and the lecture's story."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from wavenet.experiments.comparison import Comparison, Row
 from wavenet.experiments.curves import Curve
 from wavenet.experiments.evaluation import TEST, UNSEEN, VAL
-from wavenet.runs import whole_file
+from wavenet.experiments.style import COLOURS, GREY, colour, figure
 
-COLOURS = ("#3b82d0", "#d9730d", "#2e9e5b", "#d9484a", "#9467bd", "#17939e", "#c2569b", "#94850a")
-GREY = "#7a7f85"
 SET_NAMES = {VAL: "validation", UNSEEN: "validation, not in train", TEST: "test"}
-STYLE: Any = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    **{name: GREY for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor")},
-    **{name: GREY for name in ("xtick.color", "ytick.color", "grid.color", "legend.labelcolor")},
-}
 ALIKE = 3.0  # how many times as many steps one training may have as another, for both to be drawn over steps
-
-
-@contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure to draw, which is written to a PNG file, whole or not at all."""
-    with matplotlib.rc_context(STYLE):
-        drawn = Figure(figsize=(width, height), layout="constrained")
-        yield drawn
-        with whole_file(path, "wb") as file:
-            drawn.savefig(file, format="png", dpi=140, transparent=True)
-
-
-def colour(index: int) -> str:
-    """The colour of a row."""
-    return COLOURS[index % len(COLOURS)]
 
 
 def draw_curves(curves: Sequence[Curve], path: Path) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
-from wavenet.experiments.figures import GREY, colour, figure
+from wavenet.experiments.style import GREY, colour, figure
 
 
 def draw_search(trials: Sequence[FrozenTrial], importances: Mapping[str, float], path: Path) -> None:

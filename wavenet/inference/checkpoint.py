@@ -314,7 +314,7 @@ def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel
     """The model of a checkpoint, on the CPU, ready to sample and score.
 
     Args:
-        path: A checkpoint that training has written.
+        path: A checkpoint that training or ``wavenet ensemble`` has written.
         network: A network of the kind that was trained, to be filled with the weights, if it is not one that
             :class:`wavenet.NetworkConfig` describes.
 
