@@ -1,11 +1,12 @@
 """What kind each word is of: its label, which stands in a column of the corpus. Needs no torch."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
-from wavenet.corpus.parsing import parse_line
+from wavenet.corpus.parsing import CONTROL, parse_line
 from wavenet.corpus.vocabulary import ANY
 from wavenet.errors import ArgumentError
 
@@ -59,6 +60,19 @@ class Labels:
         """The labels that there are, and other ``names`` that no word here has, in the order of their code points."""
         counts = Counter(filter(None, labels))
         return cls({name: counts[name] for name in sorted({*counts, *names})})
+
+    @classmethod
+    def of_plain(cls, plain: Any) -> "Labels":
+        """The labels that a checkpoint names; :attr:`counts` is the way back.
+
+        Raises:
+            TypeError, ArgumentError: They are none.
+        """
+        if not isinstance(plain, dict) or not all(
+            isinstance(name, str) and not CONTROL.search(name) and type(count) is int for name, count in plain.items()
+        ):
+            raise TypeError(f"the labels are {reprlib.repr(plain)}")
+        return cls(plain)
 
     def encode(self, label: str) -> int:
         """The id of a label; no label is the empty one.

@@ -6,7 +6,6 @@ import sys
 import threading
 import warnings
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,8 +73,10 @@ class WaveNetCLI(WordsCLI):
             self.datamodule.check_shares(self.trainer.world_size)
         if self.taken_from is not None:
             if self.taken_from.trained_on is not None:
-                self.datamodule.load_state_dict(asdict(self.taken_from.trained_on))
-            known = take_weights(self.taken_from, self.model.network, self.model.vocabulary)
+                self.datamodule.load_state_dict(self.taken_from.trained_on.plain())
+            known = take_weights(
+                self.taken_from, self.model.network, self.model.vocabulary, self.datamodule.label_counts
+            )
             print(f"note: weights from {self.config.fit.init_from}, {known}", file=sys.stderr)
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return
@@ -86,7 +87,7 @@ class WaveNetCLI(WordsCLI):
             return
         if corpus.path.resolve() == Path(self.recorded.path).resolve():
             self.recorded.check(corpus)
-        self.datamodule.load_state_dict(asdict(self.recorded))
+        self.datamodule.load_state_dict(self.recorded.plain())
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
@@ -237,7 +238,7 @@ class WaveNetCLI(WordsCLI):
     @property
     def trained_model(self) -> TrainedModel:
         """The model, to be used."""
-        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded)
+        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded, self.model.labels)
 
 
 def run(args: list[str]) -> WaveNetCLI:

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
@@ -43,8 +43,9 @@ def standard_errors(model: LanguageModel, data: WordsDataModule) -> dict[str, fl
     """The standard errors over words of the losses of validation and test."""
     errors = {}
     for split in ("val", "test"):
-        words = getattr(data.split, split).words[:MEASURED]
-        log_probs = [scored.log_prob for scored in score(model.network, model.vocabulary, words)]
+        words, labels = getattr(data.split, split).words[:MEASURED], data.label_ids(split)
+        scores = score(model.network, model.vocabulary, words, labels and labels[:MEASURED])
+        log_probs = [scored.log_prob for scored in scores]
         errors[f"{split}/standard_error"] = standard_error(log_probs, [len(word) + 1 for word in words])
     return errors
 
@@ -107,7 +108,7 @@ def collect_metrics(
         "seed": training.seed,
         "threads": {"number": training.threads, "waiting": waiting},
         "init_from": training.init_from,
-        "corpus": asdict(data.trained_on),
+        "corpus": data.trained_on.plain(),
         "versions": {
             "wavenet": wavenet.__version__,
             "python": platform.python_version(),
@@ -220,7 +221,7 @@ def finish_run(
     """
     metrics = collect_metrics(model, data, run.best_checkpoint, training)
     write_metrics(metrics, run.metrics)
-    trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
+    trained = TrainedModel(model.network, model.vocabulary, data.trained_on, model.labels)
     words = trained.sample(NUM_SAMPLES, seed=training.seed, max_draws=100 * NUM_SAMPLES)
     print_report(
         metrics,

@@ -35,7 +35,7 @@ class RunRecord(Callback):
         for writer in writers(trainer) if self.enabled else []:
             if (config := RunFolder(Path(writer.log_dir)).config).is_file():
                 writer.add_text("configuration", indented(config.read_text(encoding="utf-8")))
-            facts = (f"{name}: {value}" for name, value in asdict(data.trained_on).items())
+            facts = (f"{name}: {value}" for name, value in data.trained_on.plain().items())
             writer.add_text("corpus", indented("\n".join(facts)))
             if self.graph:
                 add_graph(writer, model)
