@@ -89,7 +89,7 @@ def test_labels_that_are_asked_for_must_be_there(tmp_path: Path) -> None:
     path = write(tmp_path, "a\tX\nb\n")
     with pytest.raises(ArgumentError, match=r"must be a column with labels, got 3: no line of .*words.tsv"):
         read_labelled(path, column=3)
-    with pytest.raises(ArgumentError, match="label_column must be at least 2, got 1"):
+    with pytest.raises(ArgumentError, match=r"data.label_column must be at least 2, got 1"):
         read_as_wanted(path, "auto", 1)
 
 

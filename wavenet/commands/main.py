@@ -32,6 +32,7 @@ COMMANDS = {
     "sample": Command("sample", "draw words from a trained model"),
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
+    "guess": Command("guess", "say which label words have, by a model that was trained with labels"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),
     "lecture": Command("compare", "train the lecture's configurations, and report beside what it published"),
     "sweep": Command("sweep", "search for the best settings in the ranges of a file"),

@@ -92,7 +92,7 @@ def read_labelled(path: Path, column: int = COLUMN) -> Corpus:
         ArgumentError: ``column`` is below 2, or no word has a label there.
         OSError, ValueError: See :func:`read_corpus`; or the file is too large.
     """
-    check_at_least(2, label_column=column)
+    check_at_least(2, **{"data.label_column": column})
     try:
         size = path.stat().st_size
     except OSError:
@@ -114,7 +114,7 @@ def with_labels(corpus: Corpus, column: int) -> Corpus:
     found = replace(corpus, label_column=column)
     if not any(map(found.label_of, range(len(found.labels)))):
         raise ArgumentError(
-            "label_column", f"must be a column with labels, got {column}: no line of {corpus.path} has one"
+            "data.label_column", f"must be a column with labels, got {column}: no line of {corpus.path} has one"
         )
     return found
 
@@ -129,7 +129,7 @@ def read_as_wanted(path: Path, labels: Wanted, column: int) -> Corpus:
     """
     if labels is True:
         return read_labelled(path, column)
-    check_at_least(2, label_column=column)
+    check_at_least(2, **{"data.label_column": column})
     if labels is False:
         return read_corpus(path)
     with suppress(OSError), open_regular(path, EXPECTED) as file:

@@ -147,11 +147,11 @@ class TrainedModel:
             UnknownCharacterError: A character of a word is not in the vocabulary.
             ValueError: The model knows no labels.
         """
-        return guess(self.network, self.vocabulary, self._known_labels(), words, uniform)
+        return guess(self.network, self.vocabulary, self.known_labels, words, uniform)
 
     def explain_guess(self, word: str, *, uniform: bool = False) -> list[Belief]:
         """How the belief moves while a word is read: see :func:`wavenet.inference.guessing.explain_guess`."""
-        return explain_guess(self.network, self.vocabulary, self._known_labels(), word, uniform)
+        return explain_guess(self.network, self.vocabulary, self.known_labels, word, uniform)
 
     def network_for(self, label: Label) -> nn.Sequential:
         """The network of words of a kind: one without labels, which shares its weights with the model's.
@@ -175,7 +175,13 @@ class TrainedModel:
         weights = {self.labels.encode(name): weight / total for name, weight in mixture.items()}
         return under(self.network, weights)
 
-    def _known_labels(self) -> Labels:
+    @property
+    def known_labels(self) -> Labels:
+        """The model's labels.
+
+        Raises:
+            ValueError: It knows none.
+        """
         if self.labels is None:
             raise ValueError("the model knows no labels: expected one that was trained with --data.labels true")
         return self.labels

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from wavenet.corpus.download import default_corpus
-from wavenet.corpus.labels import COLUMN, Labels, Wanted, label_in
+from wavenet.corpus.labels import COLUMN, Labels, UnknownLabelError, Wanted, label_in
 from wavenet.corpus.reading import Corpus, as_it_looks, read_as_wanted, read_corpus, with_labels
 from wavenet.corpus.shuffling import LISTED
 from wavenet.corpus.splitting import Part, Split, split_corpus
@@ -48,14 +48,13 @@ class WordsDataModule(L.LightningDataModule):
         labels: Whether words have labels, which the network is told: ``auto`` looks whether most of them have one.
         label_column: The field of a line that holds its word's label; the word is the first.
         hidden_labels: Share of training words whose label is hidden, others in each epoch, so that the network also
-            knows words of any kind.
+            knows words of any kind; 1 trains a network that is told no label, to compare with.
         label_counts: The labels of the model, each with how many training words have it; by default the corpus's.
 
     Raises:
-        OSError, ValueError: See :func:`wavenet.corpus.reading.read_corpus` and
-            :func:`wavenet.corpus.splitting.split_corpus`.
+        OSError, ValueError: See :func:`wavenet.corpus.reading.read_as_wanted` and
+            :func:`wavenet.corpus.splitting.split_corpus`; or a label is not in ``label_counts``.
         UnknownCharacterError: A character of a word is not in ``alphabet``.
-        UnknownLabelError: The label of a word is not in ``label_counts``.
 
     Examples:
         >>> data = WordsDataModule("data/world_names.tsv")  # doctest: +SKIP
@@ -80,8 +79,8 @@ class WordsDataModule(L.LightningDataModule):
         label_counts: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= hidden_labels < 1:
-            raise ArgumentError("hidden_labels", f"must be from 0 to below 1, got {hidden_labels}")
+        if not 0 <= hidden_labels <= 1:
+            raise ArgumentError("hidden_labels", f"must be from 0 to 1, got {hidden_labels}")
         check_at_least(1, block_size=block_size)
         if batching not in ("words", "windows"):
             raise ArgumentError("batching", f"must be words or windows, got {batching}")
@@ -153,11 +152,14 @@ class WordsDataModule(L.LightningDataModule):
         """The id of the label of each word of a split, if the model knows any.
 
         Raises:
-            UnknownLabelError: One of them is unknown to the model.
+            ValueError: One of them is unknown to the model.
         """
         if self.labels is None:
             return None
-        return [self.labels.encode(label) for label in self._labels_of(getattr(self.split, split))]
+        try:
+            return [self.labels.encode(label) for label in self._labels_of(getattr(self.split, split))]
+        except UnknownLabelError as error:
+            raise ValueError(f"{self.corpus.path} has a label that the model does not know: {error}") from error
 
     @cached_property
     def trained_on(self) -> TrainedOn:

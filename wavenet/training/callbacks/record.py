@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from wavenet.network.labels import LabelledEmbedding
 from wavenet.network.sliding import eval_mode
 from wavenet.runs import RunFolder
 from wavenet.training.callbacks.tensorboard import indented, writers
@@ -19,7 +20,7 @@ from wavenet.training.module import LanguageModel
 
 
 class RunRecord(Callback):
-    """Writes what a run is: its configuration and corpus as text, the network's graph, and at the end its characters.
+    """Writes what a run is: configuration and corpus as text, the network's graph, at the end characters and labels.
 
     Args:
         graph: Whether the network's graph is written.
@@ -47,6 +48,11 @@ class RunRecord(Callback):
             if self.projector:
                 weights = cast(nn.Embedding, model.network[0]).weight.detach().cpu()
                 writer.add_embedding(weights, labels, tag="characters", global_step=trainer.global_step)
+                if model.labels is not None:
+                    of_labels = cast(LabelledEmbedding, model.network[0]).label_weight.detach().cpu()
+                    writer.add_embedding(
+                        of_labels, ["any", *model.labels.names], tag="labels", global_step=trainer.global_step
+                    )
 
 
 def add_graph(writer: SummaryWriter, model: LanguageModel) -> None:
