@@ -17,7 +17,7 @@ from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
 
 NAMES = ["X", "New Zealand", "日本語"]
-NUM_DRAWS = 20_000
+NUM_DRAWS = 8_000
 
 
 @pytest.fixture(scope="module")

@@ -154,6 +154,8 @@ class WaveNetCLI(WordsCLI):
         data = self.datamodule
         for oddity in oddities(data.corpus, receptive_field(self.model.network), data.deduplicate):
             print(f"note: {oddity}", file=sys.stderr)
+        if data.passes_labels_over and "data.labels" not in self._given_options():
+            print("note: most words have a label, which is passed over: --data.labels true tells it", file=sys.stderr)
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))
 

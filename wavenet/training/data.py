@@ -137,6 +137,12 @@ class WordsDataModule(L.LightningDataModule):
         return Labels.of(self._labels_of(self.split.train), names=everywhere - {""})
 
     @property
+    def passes_labels_over(self) -> bool:
+        """Whether most words have a label that the model is not told."""
+        corpus = self.corpus
+        return corpus.label_column is None and as_it_looks(corpus, self.label_column).label_column is not None
+
+    @property
     def label_counts(self) -> dict[str, int] | None:
         """The labels of the model with how many training words have each, in the order of their ids."""
         return None if self.labels is None else self.labels.counts
