@@ -87,6 +87,20 @@ def test_the_script_about_labels_runs(
     assert figure.is_file()
 
 
+def test_the_script_about_ways_to_tell_labels_runs(
+    labelled_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import conditioning
+
+    monkeypatch.setattr(conditioning, "STEPS", 2)
+    monkeypatch.setattr("sys.argv", ["conditioning", "--path", str(labelled_file)])
+    with torch.random.fork_rng():
+        conditioning.main()
+    said = capsys.readouterr().out
+    assert all(way in said for way in conditioning.WAYS)
+
+
 def test_the_calibration_error_is_the_mean_distance_of_sure_from_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from languages import calibration_error, reliability
