@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORDS = [
     a + b + c for a in ("em", "ol", "av", "is", "so") for b in ("il", "iv", "ra", "be") for c in ("a", "ia", "ella")
 ]
+LABELS = ["Finnish", "New Zealand", "日本語"]
 TINY = [
     "--trainer.max_steps=12",
     "--trainer.max_epochs=-1",
@@ -61,6 +62,25 @@ def words_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "words.txt"
     path.write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def labelled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same words with labels; a third of them stand there twice, with two labels, and one has none."""
+    lines = [f"{word}\t{LABELS[number % 3]}" for number, word in enumerate(WORDS)]
+    lines += [f"{word}\t{LABELS[(number + 1) % 3]}" for number, word in enumerate(WORDS) if number % 3 == 0]
+    path = tmp_path_factory.mktemp("corpus") / "labelled.tsv"
+    path.write_text("\n".join([*lines, "sora"]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def labelled_run(tmp_path_factory: pytest.TempPathFactory, labelled_file: Path) -> Path:
+    """The folder of a finished run of a few steps on words with labels."""
+    root = tmp_path_factory.mktemp("runs")
+    options = ["--data.path", labelled_file, "--data.labels", "auto", "--trainer.default_root_dir", root]
+    assert run_cli("fit", *options, *TINY) == 0
+    return root / "default" / "version_0"
 
 
 def run_cli(*args: object) -> int:

@@ -1,7 +1,9 @@
 import ast
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +66,53 @@ def test_every_script_runs(
     with torch.random.fork_rng():
         script.main()
     assert "threads)" in capsys.readouterr().out
+
+
+def test_the_script_about_labels_runs(
+    labelled_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import languages
+
+    if find_spec("sklearn") is None:  # which only this script needs
+        monkeypatch.setattr(languages, "baselines", dict)
+    for constant, value in {"STEPS": 2, "NAMES": 20}.items():
+        monkeypatch.setattr(languages, constant, value)
+    figure = tmp_path / "figure.png"
+    options = ["--ckpt_path", str(labelled_run), "--figure", str(figure), "--repeats", "1"]
+    monkeypatch.setattr("sys.argv", ["languages", *options])
+    with torch.random.fork_rng():
+        languages.main()
+    said = capsys.readouterr().out
+    assert "labels of 8 validation words" in said
+    assert "names a second" in said
+    assert figure.is_file()
+
+
+def test_the_script_about_ways_to_tell_labels_runs(
+    labelled_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import conditioning
+
+    monkeypatch.setattr(conditioning, "STEPS", 2)
+    monkeypatch.setattr("sys.argv", ["conditioning", "--path", str(labelled_file)])
+    with torch.random.fork_rng():
+        conditioning.main()
+    said = capsys.readouterr().out
+    assert all(way in said for way in conditioning.WAYS)
+
+
+def test_the_calibration_error_is_the_mean_distance_of_sure_from_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from languages import calibration_error, reliability
+
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.4, 0.6], [1.0, 0.0]])
+    targets = np.array([0, 1, 1, 0])
+    low, high = reliability(probabilities, targets)
+    assert low == pytest.approx((0.6, 1.0, 1))
+    assert high == pytest.approx((2.9 / 3, 2 / 3, 3))
+    assert calibration_error(probabilities, targets) == pytest.approx((0.4 + (2.9 - 2)) / 4)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

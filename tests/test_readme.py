@@ -36,7 +36,9 @@ def test_make_commands_exist(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", commands("python train.py"))
-def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp_path: Path) -> None:
+def test_python_commands_run(
+    command: str, tiny_run: Path, words_file: Path, labelled_file: Path, tmp_path: Path
+) -> None:
     assert command.startswith("python train.py ")
     command = command.split(" > ")[0]
     command = command.replace("runs/default/version_0", str(tiny_run)).replace("my_words.txt", str(words_file))
@@ -44,7 +46,7 @@ def test_python_commands_run(command: str, tiny_run: Path, words_file: Path, tmp
     if subcommand == "fit":
         tiny = [option for option in TINY if "--config" not in options or not option.startswith("--model")]
         if "--data.path" not in options:
-            options += ["--data.path", str(words_file)]
+            options += ["--data.path", str(labelled_file if "configs/languages.yaml" in options else words_file)]
         options += [*tiny, "--trainer.default_root_dir", str(tmp_path)]
     assert run_cli(subcommand, *options) == 0
 
@@ -82,21 +84,26 @@ def test_commands_of_finished_runs_run(
 def test_wavenet_commands_run(
     command: str,
     tiny_run: Path,
+    labelled_run: Path,
     words_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    run = labelled_run if "--label" in command or "guess" in command else tiny_run
     replaced = {"my_words.txt": str(words_file), "10000": "100"}
     replaced |= {
         "--prefix ma": "--prefix so",
         " sarabella xqzt": "",
         "emma": "sobe",
+        "Aino Kenji": "sobe emil",
+        "Aino": "sobe",
+        "Japanese": "日本語",
     }  # the tiny run's alphabet is small
     for old, new in replaced.items():
         command = command.replace(old, new)
     command = command.replace(" --ckpt_path both.ckpt", "")
-    (tmp_path / "runs").symlink_to(tiny_run.parent.parent, target_is_directory=True)
+    (tmp_path / "runs").symlink_to(run.parent.parent, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", shlex.split(command))
     commands_main()

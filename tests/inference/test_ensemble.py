@@ -174,7 +174,7 @@ def test_training_refuses_an_ensemble(tiny_run: Path, tmp_path: Path, cli_error:
 
 
 def test_a_frozen_ensemble_still_loads() -> None:
-    model = load(ROOT / "tests" / "data" / "format_3.ckpt")
+    model = load(ROOT / "tests" / "data" / "format_3_ensemble.ckpt")
     members = [load(ROOT / "tests" / "data" / name) for name in ("format_1.ckpt", "format_2.ckpt")]
     for word in ("emilia", "sobe"):
         characters = zip(*(one.explain(word) for one in (model, *members)), strict=True)

@@ -32,6 +32,7 @@ COMMANDS = {
     "sample": Command("sample", "draw words from a trained model"),
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
+    "guess": Command("guess", "say which label words have, by a model that was trained with labels"),
     "ensemble": Command("ensemble", "make one model of several, whose probabilities are the mean of theirs"),
     "report": Command("report", "show what a trained model has learned, in figures on one page"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),

@@ -20,7 +20,7 @@ from wavenet.errors import ArgumentError, UsageError, did_you_mean
 from wavenet.runs import RUNS, find_checkpoint, newest_checkpoint
 
 if TYPE_CHECKING:
-    from wavenet.inference.model import TrainedModel
+    from wavenet.inference.model import Label, TrainedModel
 
 
 def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
@@ -51,6 +51,50 @@ def add_wanted(parser: Parser) -> None:
     )
     parser.add_argument("--novel", action="store_true", help="no word of the training corpus")
     parser.add_argument("--novel_to", metavar="FILE", help="no word of this file")
+
+
+def add_label(parser: Parser, more: str = "") -> None:
+    """The option that says what kind of words is meant, for a model that was trained with labels."""
+    parser.add_argument(
+        "--label", metavar="LABEL", help=f"what kind of words: a label, or a mixture such as A=0.7,B=0.3{more}"
+    )
+
+
+def label_of(model: TrainedModel, text: str | None) -> Label:
+    """The label, or the mixture of labels, that an option names.
+
+    Raises:
+        ArgumentError: It names none, or one that the model does not know.
+    """
+    known = [] if model.labels is None else model.labels.names
+    label: Label = text
+    if text is not None and text not in known and "=" in text:
+        label = mixture_of(text)
+    model.network_for(label)  # which knows what is wrong
+    return label
+
+
+def mixture_of(text: str) -> dict[str, float]:
+    """Labels with how much there is of each.
+
+    Raises:
+        ArgumentError: It is no mixture.
+
+    Examples:
+        >>> mixture_of("Finnish=0.7, New Zealand=0.3")
+        {'Finnish': 0.7, 'New Zealand': 0.3}
+    """
+    mixture: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, weight = part.rpartition("=")
+        try:
+            share = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals or name.strip() in mixture:
+            raise ArgumentError("label", f"must be a label, or labels with weights such as A=0.7,B=0.3, got {text!r}")
+        mixture[name.strip()] = share
+    return mixture
 
 
 def model_of(options: Namespace) -> TrainedModel:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from argparse import BooleanOptionalAction
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import add_wanted, model_of, novelty_of, parse, tabbed, wanted
+from wavenet.commands.options import add_label, add_wanted, label_of, model_of, novelty_of, parse, tabbed, wanted
 from wavenet.commands.output import Row, write
 from wavenet.errors import check_at_least
 
 if TYPE_CHECKING:
+    from wavenet.inference.model import Label, TrainedModel
     from wavenet.inference.sampling import Sampler, Words
 
 SAMPLER_OPTIONS = ("temperature", "top_k", "top_p", "unique", "max_draws", "directed")
+EACH = "each"
 PATIENCE = 5.0  # seconds after which it is said how rare the words are
 
 
@@ -27,6 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--top_k", type=int, help="only the k likeliest characters at each step after the prefix")
     parser.add_argument("--top_p", type=float, help="only the likeliest ones that add up to p at each step after it")
     add_wanted(parser)
+    add_label(parser, more=f"; {EACH} gives so many words of every label")
     parser.add_argument("--unique", action="store_true", help="no word twice: drawn without replacement")
     parser.add_argument(
         "--max_draws", type=int, help="draws after which a search ends (default: 1,000,000, or 100 for each word)"
@@ -46,26 +49,39 @@ def main(name: str, arguments: list[str]) -> None:
     options = parse(name, add_arguments, "wavenet sample --prefix ma --unique --novel", arguments)
     check_at_least(1, num_words=options.num_words)
     model = model_of(options)
-    given = {option: getattr(options, option) for option in SAMPLER_OPTIONS}
-    sampler = model.sampler(**given, **wanted(model, options))
-    batches = watched(sampler, sampler.draw(options.num_words, options.seed))
+    given = {option: getattr(options, option) for option in SAMPLER_OPTIONS} | wanted(model, options)
     kind = novelty_of(model) if options.novelty else None
-    columns = ["word"]
+    labels, columns = labels_of(model, options.label), ["word"]
+    if options.label == EACH:
+        columns.append("label")
     if options.log_prob:
         columns.append("log_prob")
     if options.novelty:
         columns.append("novelty")
+    short: list[str] = []
 
     def rows() -> Iterator[Row]:
-        for words, log_probs in batches:
-            for word, log_prob in zip(words, log_probs, strict=True):
-                row = {"word": word, "log_prob": round(log_prob, 4), "novelty": kind(word) if kind else None}
-                yield {column: row[column] for column in columns}
+        for label in labels:
+            sampler, count = model.sampler(label=label, **given), 0
+            for words, log_probs in watched(sampler, sampler.draw(options.num_words, options.seed)):
+                count += len(words)
+                for word, log_prob in zip(words, log_probs, strict=True):
+                    row = {"word": word, "label": label, "log_prob": round(log_prob, 4)}
+                    row["novelty"] = kind(word) if kind else None
+                    yield {column: row[column] for column in columns}
+            if count < options.num_words:
+                reason = "there are no more" if sampler.exhausted else f"{sampler.num_draws:,} draws gave no more"
+                of_label = f"{label}: " if options.label == EACH else ""
+                short.append(f"{of_label}{count:,} of {options.num_words:,} words: {reason}\n")
 
-    count = write(rows(), options.format, options.output, columns, options.num_words, text=tabbed(columns))
-    if count < options.num_words:
-        reason = "there are no more" if sampler.exhausted else f"{sampler.num_draws:,} draws gave no more"
-        sys.stderr.write(f"{count:,} of {options.num_words:,} words: {reason}\n")
+    total = options.num_words * len(labels)
+    write(rows(), options.format, options.output, columns, total, text=tabbed(columns))
+    sys.stderr.writelines(short)
+
+
+def labels_of(model: TrainedModel, text: str | None) -> Sequence[Label]:
+    """The kinds of words that are asked for: one, or every label."""
+    return model.known_labels.names if text == EACH else [label_of(model, text)]
 
 
 def watched(sampler: Sampler, batches: Iterable[Words]) -> Iterator[Words]:

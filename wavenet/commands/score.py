@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -15,14 +16,14 @@ from rich.console import Console
 from rich.text import Text
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import model_of, novelty_of, parse
+from wavenet.commands.options import add_label, label_of, model_of, novelty_of, parse
 from wavenet.commands.output import Row, write
 from wavenet.corpus.parsing import CONTROL, parse_line
 from wavenet.corpus.vocabulary import UnknownCharacterError
 from wavenet.errors import UsageError
 
 if TYPE_CHECKING:
-    from wavenet.inference.model import TrainedModel
+    from wavenet.inference.model import Label, TrainedModel
     from wavenet.inference.scoring import Character, Ranks, Score
 
 COLUMNS = ["word", "log_prob", "bits_per_character", "rank", "rank_low", "rank_high"]
@@ -48,6 +49,7 @@ def add_arguments(parser: Parser) -> None:
         "--explain", action="store_true", help="each character's probability, bits and the likeliest others"
     )
     parser.add_argument("--novelty", action="store_true", help="say whether a word is in train, validation or test")
+    add_label(parser)
     parser.add_argument("--num_samples", type=int, default=10_000, help="draws that ranks are estimated from")
     parser.add_argument("--seed", type=int, default=0, help="seed of these draws")
 
@@ -59,16 +61,17 @@ def main(name: str, arguments: list[str]) -> None:
         raise UsageError(f"expected either WORDS or --file FILE, got {'both' if options.file else 'neither'}")
     total = count_lines(options.file) if options.file else len(options.words)
     model = model_of(options)
-    ranks = model.ranks(options.num_samples, options.seed)
+    label = label_of(model, options.label)
+    ranks = model.ranks(options.num_samples, options.seed, label=label)
     words = words_of(options.file) if options.file else (unicodedata.normalize("NFC", word) for word in options.words)
     failed: list[str] = []
     count = write_scores(
-        scored(model, words, failed),
+        scored(model, words, failed, label),
         ranks,
         total,
         form=options.format,
         path=options.output,
-        explain=model.explain if options.explain else None,
+        explain=partial(model.explain, label=label) if options.explain else None,
         novelty=novelty_of(model) if options.novelty else None,
     )
     if not count:
@@ -174,14 +177,16 @@ def words_of(path: str) -> Iterator[str]:
             raise ValueError(f"{source(path)} is not UTF-8 after line {number}: save it as UTF-8") from None
 
 
-def scored(model: TrainedModel, words: Iterable[str], failed: list[str]) -> Iterator[Score | Unscored]:
+def scored(
+    model: TrainedModel, words: Iterable[str], failed: list[str], label: Label = None
+) -> Iterator[Score | Unscored]:
     """The scores of words, many at a time; words with unknown characters are added to ``failed``."""
     from wavenet.network.packing import CHUNK
 
     words = iter(words)
     while chunk := list(islice(words, CHUNK)):
         errors = {word: unknown for word in chunk if (unknown := unknown_character(model, word))}
-        scores = iter(model.score([word for word in chunk if word not in errors]))
+        scores = iter(model.score([word for word in chunk if word not in errors], label=label))
         for word in chunk:
             if word in errors:
                 failed.append(word)
@@ -214,6 +219,11 @@ def unknown_character(model: TrainedModel, word: str) -> str | None:
     return None
 
 
+def printable(word: str) -> str:
+    """A word that cannot garble a terminal."""
+    return CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", word)
+
+
 def others_line(character: Row) -> str:
     """The likeliest other characters, apart by whether they are likelier than the one that stands there."""
     kinds: dict[str, list[str]] = {"likelier": [], "next": []}
@@ -226,8 +236,7 @@ def others_line(character: Row) -> str:
 def score_line(row: Row, console: Console) -> str:
     """A word's score as text, and a line for each of its characters if they are explained."""
     if row["error"]:
-        word = CONTROL.sub(lambda control: f"\\x{ord(control[0]):02x}", row["word"])  # it could garble a terminal
-        return f"{word:<16} {row['error']}"
+        return f"{printable(row['word']):<16} {row['error']}"
     rank = f"about {counted(row['rank'])} ({counted(row['rank_low'])} to {counted(row['rank_high'])})"
     text = Text(
         f"{row['word']:<16}{row['log_prob']:>10.4f} nats{row['bits_per_character']:>8.3f} bits/character   rank {rank}"

@@ -3,7 +3,7 @@
 import sys
 
 from wavenet.commands.main import Parser
-from wavenet.commands.options import add_wanted, model_of, parse, tabbed, wanted
+from wavenet.commands.options import add_label, add_wanted, label_of, model_of, parse, tabbed, wanted
 from wavenet.commands.output import write
 from wavenet.errors import check_at_least
 
@@ -12,6 +12,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the command."""
     parser.add_argument("--num_words", "-n", type=int, default=10, help="how many words (default: 10)")
     add_wanted(parser)
+    add_label(parser)
     parser.add_argument(
         "--max_beginnings", type=int, default=300_000, help="beginnings of words after which the search is cut short"
     )
@@ -22,7 +23,8 @@ def main(name: str, arguments: list[str]) -> None:
     options = parse(name, add_arguments, "wavenet top --pattern 'jo*n' -n 5", arguments)
     check_at_least(1, num_words=options.num_words)
     model = model_of(options)
-    ranking = model.top(options.num_words, max_beginnings=options.max_beginnings, **wanted(model, options))
+    given = {**wanted(model, options), "label": label_of(model, options.label)}
+    ranking = model.top(options.num_words, max_beginnings=options.max_beginnings, **given)
     rows = (
         {"rank": rank, "word": word, "log_prob": round(log_prob, 4), "certain": rank <= ranking.num_certain}
         for rank, (word, log_prob) in enumerate(zip(ranking.words, ranking.log_probs, strict=True), start=1)

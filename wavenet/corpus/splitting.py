@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from wavenet.corpus.labels import label_in
 from wavenet.corpus.reading import Corpus
 from wavenet.corpus.shuffling import LISTED, Shuffle
 from wavenet.corpus.words import Known, Order, Words
@@ -35,14 +36,20 @@ def split_corpus(corpus: Corpus, seed: int, deduplicate: bool = False) -> Split:
     More than a million words (:data:`wavenet.corpus.shuffling.LISTED`) are shuffled in another way than the lecture's,
     by the seed alone too, in which no order is kept.
 
+    Where words have labels, the different words are shuffled and cut, and all lines of a word go where it goes: a word
+    of two kinds would otherwise be told to the network as one of them, and asked as the other.
+
     Args:
         corpus: The words with their labels.
         seed: Decides alone where a word goes.
-        deduplicate: Whether a word that occurs twice counts once, with its first label.
+        deduplicate: Whether a word that occurs twice counts once, with its first label; where words have labels, once
+            with each of them.
 
     Raises:
         ValueError: There are too few words for three splits.
     """
+    if corpus.label_column is not None:
+        return split_by_word(corpus, seed, deduplicate)
     words, labels = corpus.words, corpus.labels
     if isinstance(words, Words):
         words = shuffled(words, seed, deduplicate)
@@ -53,15 +60,39 @@ def split_corpus(corpus: Corpus, seed: int, deduplicate: bool = False) -> Split:
             lines = [first[word] for word in dict.fromkeys(words)]
         random.Random(seed).shuffle(lines)
         words, labels = [word for word, _ in lines], [label for _, label in lines]
-    begin, end = int(0.8 * len(words)), int(0.9 * len(words))
-    cuts = (slice(begin), slice(begin, end), slice(end, None))
-    parts = [Part(words[cut], labels[cut]) for cut in cuts]
-    if not all(len(part.words) for part in parts):
-        kind = "different words" if deduplicate else "words"
+    check_enough(corpus, len(words), "different words" if deduplicate else "words")
+    return Split(*(Part(words[cut], labels[cut]) for cut in cuts_of(len(words))))
+
+
+def split_by_word(corpus: Corpus, seed: int, deduplicate: bool) -> Split:
+    """The split of a corpus with labels, as :func:`split_corpus` describes it."""
+    lines_of: dict[str, list[tuple[str, ...]]] = {word: [] for word in corpus.words}
+    for word, fields in zip(corpus.words, corpus.labels, strict=True):
+        lines_of[word].append(fields)
+    if deduplicate:
+        column = cast(int, corpus.label_column)
+        for word, lines in lines_of.items():
+            lines_of[word] = list({label_in(fields, column): fields for fields in reversed(lines)}.values())[::-1]
+    words = list(lines_of)
+    check_enough(corpus, len(words), "different words")
+    random.Random(seed).shuffle(words)
+    parts = (words[cut] for cut in cuts_of(len(words)))
+    lines_of_parts = ([(word, fields) for word in part for fields in lines_of[word]] for part in parts)
+    return Split(*(Part([word for word, _ in lines], [fields for _, fields in lines]) for lines in lines_of_parts))
+
+
+def cuts_of(size: int) -> tuple[slice, slice, slice]:
+    """Where the three splits of so many words begin and end."""
+    begin, end = int(0.8 * size), int(0.9 * size)
+    return slice(begin), slice(begin, end), slice(end, None)
+
+
+def check_enough(corpus: Corpus, num_words: int, kind: str) -> None:
+    """Raises a ValueError if there are too few words of a kind for three splits."""
+    if not all(len(range(num_words)[cut]) for cut in cuts_of(num_words)):
         raise ValueError(
-            f"{corpus.path}: expected at least 6 {kind}, enough for train, validation and test splits, got {len(words)}"
+            f"{corpus.path}: expected at least 6 {kind}, enough for train, validation and test splits, got {num_words}"
         )
-    return Split(*parts)
 
 
 def shuffled(words: Words, seed: int, deduplicate: bool) -> Words:

@@ -8,6 +8,9 @@ from wavenet.errors import ArgumentError
 BOUNDARY = 0
 """The token id that both starts and ends a word; shown as ``.``, though it is no character."""
 
+ANY = 0
+"""The label id of words whose label is not known, or not told: they may be of any kind."""
+
 
 class UnknownCharacterError(ValueError):
     """A word holds a character that the alphabet does not."""

@@ -13,8 +13,9 @@ from torch import nn
 
 import wavenet
 from wavenet.corpus.download import find_corpus, path_to_record
+from wavenet.corpus.labels import Labels
 from wavenet.corpus.parsing import CONTROL
-from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.reading import Corpus, read_corpus, read_labelled
 from wavenet.corpus.splitting import Split, leaks, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.corpus.words import sizes
@@ -45,7 +46,8 @@ class TrainedOn:
 
     ``words`` and ``examples`` are counted for each split, ``also_in_train`` are the words of validation and test that
     stand in train too, and ``note`` says why the corpus is not the one that was asked for, if it is not. Older
-    checkpoints do not say the length of the ``longest_word`` of train, nor the ``batch_size``.
+    checkpoints do not say the length of the ``longest_word`` of train, nor the ``batch_size``. ``label_column`` is the
+    field of a line with its word's label; where words have none, nothing is said of it.
     """
 
     path: str
@@ -59,6 +61,7 @@ class TrainedOn:
     examples: dict[str, int]
     also_in_train: dict[str, int]
     longest_word: int | None
+    label_column: int | None = None
 
     @classmethod
     def describe(
@@ -78,16 +81,17 @@ class TrainedOn:
             examples={name: num_tokens for name, (num_tokens, _) in found.items()},
             also_in_train=leaks(split),
             longest_word=found["train"][1],
+            label_column=corpus.label_column,
         )
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "TrainedOn":
-        """What a checkpoint says; :func:`dataclasses.asdict` is the way back.
+        """What a checkpoint says; :meth:`plain` is the way back.
 
         Raises:
             KeyError, TypeError: Something is missing or of another type.
         """
-        plain = {"longest_word": None, "batch_size": None, **plain}
+        plain = {"longest_word": None, "batch_size": None, "label_column": None, **plain}
         values = {field.name: plain[field.name] for field in fields(cls)}
         for name, kind in get_type_hints(cls).items():
             if not isinstance(values[name], get_origin(kind) if get_origin(kind) is dict else kind):
@@ -98,12 +102,17 @@ class TrainedOn:
             *found.words.values(),
             *found.examples.values(),
             *found.also_in_train.values(),
+            found.label_column or 0,
         ]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise TypeError("what the corpus holds is not recorded as counts")
         if len(found.path) > LONGEST_PATH or "\0" in found.path:
             raise ValueError(f"the corpus is recorded as {reprlib.repr(found.path)}, which is no path")
         return found
+
+    def plain(self) -> dict[str, Any]:
+        """What a checkpoint says."""
+        return {name: value for name, value in asdict(self).items() if name != "label_column" or value is not None}
 
     def read_corpus(self) -> Corpus:
         """The corpus.
@@ -112,7 +121,8 @@ class TrainedOn:
             OSError: It is not there any more.
             ValueError: It has changed since.
         """
-        corpus = read_corpus(Path(self.path))
+        path = Path(self.path)
+        corpus = read_corpus(path) if self.label_column is None else read_labelled(path, self.label_column)
         self.check(corpus)
         return corpus
 
@@ -134,24 +144,34 @@ class Record:
     """What a checkpoint says of its network, as far as this package reads it.
 
     ``network`` is ``None`` for a network of the user's own, and has several configs for an ensemble; ``trained_on`` is
-    ``None`` for one trained on other data.
+    ``None`` for one trained on other data, ``labels`` for a network that knows none.
     """
 
     alphabet: str
     network: NetworkConfig | Sequence[NetworkConfig] | None
     optimization: Mapping[str, Any]
     trained_on: TrainedOn | None
+    labels: Labels | None
     weights: Mapping[str, torch.Tensor]
+
+    @property
+    def label_counts(self) -> dict[str, int] | None:
+        """How many training words have each label."""
+        return None if self.labels is None else self.labels.counts
 
 
 def hyper_parameters(
-    alphabet: str, network: NetworkConfig | Sequence[NetworkConfig] | None, optimization: Mapping[str, Any]
+    alphabet: str,
+    network: NetworkConfig | Sequence[NetworkConfig] | None,
+    optimization: Mapping[str, Any],
+    labels: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The hyper-parameters of a checkpoint: plain data, from which Lightning makes the module again."""
     plain: Any = None
     if network is not None:
         plain = asdict(network) if isinstance(network, NetworkConfig) else [asdict(member) for member in network]
-    return {"alphabet": alphabet, "network": plain, "optimization": dict(optimization)}
+    known = {"labels": dict(labels)} if labels else {}
+    return {"alphabet": alphabet, "network": plain, "optimization": dict(optimization), **known}
 
 
 def network_of(plain: Any) -> NetworkConfig | Sequence[NetworkConfig] | None:
@@ -288,13 +308,15 @@ def record_of(content: Mapping[str, Any], path: str | Path) -> Record:
         corpus = find_corpus(trained_on.path, trained_on.sha256, Path(path))
         trained_on = replace(trained_on, path=str(corpus))
     network = network_of(settings["network"])
+    labels = Labels.of_plain(settings["labels"]) if "labels" in settings else None
     if network is not None:
-        check_shape(network, len(Vocabulary(alphabet)), weights)
+        check_shape(network, len(Vocabulary(alphabet)), weights, len(labels or ()))
     return Record(
         alphabet=alphabet,
         network=network,
         optimization=dict(settings["optimization"]),
         trained_on=trained_on,
+        labels=labels,
         weights={name.removeprefix(NETWORK): value for name, value in weights.items()},
     )
 
@@ -334,7 +356,8 @@ def load(path: str | Path, network: nn.Sequential | None = None) -> TrainedModel
     with whole_model_expected(path):
         vocabulary = Vocabulary(record.alphabet)
         if network is None:
-            network = build(cast(NetworkConfig | Sequence[NetworkConfig], record.network), len(vocabulary))
+            config = cast(NetworkConfig | Sequence[NetworkConfig], record.network)
+            network = build(config, len(vocabulary), len(record.labels or ()))
         network.load_state_dict(dict(record.weights))
         check_finite_logits(network, len(vocabulary))
-    return TrainedModel(network, vocabulary, record.trained_on)
+    return TrainedModel(network, vocabulary, record.trained_on, record.labels)

@@ -33,7 +33,7 @@ def ensemble(paths: Sequence[Path]) -> dict[str, Any]:
     Raises:
         OSError, CheckpointError: A file cannot be read, or holds no whole model.
         ValueError: There are too few members or too many; one is an ensemble itself, or a network of the user's own;
-            or they differ in their alphabets, the words that they were trained on, or how these were split.
+            or they differ in their alphabets, their labels, the words that they were trained on, or how these were split.
 
     Examples:
         >>> content = ensemble([Path("runs/a/version_0/checkpoints/best.ckpt"), Path("b.ckpt")])  # doctest: +SKIP
@@ -49,7 +49,8 @@ def ensemble(paths: Sequence[Path]) -> dict[str, Any]:
         for number, record in enumerate(records)
         for name, value in record.weights.items()
     }
-    content = {"state_dict": weights, "hyper_parameters": hyper_parameters(records[0].alphabet, configs, {})}
+    settings = hyper_parameters(records[0].alphabet, configs, {}, records[0].label_counts)
+    content: dict[str, Any] = {"state_dict": weights, "hyper_parameters": settings}
     stamp(content)
     trained_on = records[0].trained_on
     if trained_on is not None:
@@ -76,6 +77,8 @@ def check_alike(record: Record, path: Path, first: Record, first_path: Path) -> 
             f"{path} and {first_path} know different characters: expected members with one alphabet, "
             f"got {shown(record.alphabet)} and {shown(first.alphabet)}"
         )
+    if record.label_counts != first.label_counts:
+        raise ValueError(f"{path} and {first_path} know different labels: expected members with the same")
     if (got := identity(record.trained_on)) != (expected := identity(first.trained_on)):
         raise ValueError(
             f"{path} and {first_path} were trained on different words: expected members of one corpus and split, "

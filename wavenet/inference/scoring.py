@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
-from wavenet.network.packing import CHUNK, Batch, pack
+from wavenet.network.packing import CHUNK, Batch, encode_words, pack, pack_labelled
 from wavenet.network.sliding import eval_mode, run
 
 NUM_ALTERNATIVES = 3
@@ -48,8 +48,16 @@ class Score(NamedTuple):
     bits_per_character: float
 
 
-def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) -> list[Score]:
+def score(
+    network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str], labels: Sequence[int] | None = None
+) -> list[Score]:
     """Scores words: the log-probability of each, its end included.
+
+    Args:
+        network: The network.
+        vocabulary: Its characters.
+        words: The words.
+        labels: The id of each word's label, for a network with labels; by default ``ANY``.
 
     Raises:
         UnknownCharacterError: A character of a word is not in the vocabulary.
@@ -64,7 +72,11 @@ def score(network: nn.Sequential, vocabulary: Vocabulary, words: Sequence[str]) 
     scores: list[Score] = []
     for begin in range(0, len(words), CHUNK):
         chunk = words[begin : begin + CHUNK]
-        logits, targets = predictions(network, pack(chunk, vocabulary))
+        batch = pack(chunk, vocabulary)
+        if labels is not None:
+            here = torch.tensor(labels[begin : begin + CHUNK])
+            batch = pack_labelled(*encode_words(chunk, vocabulary), here, len(vocabulary))
+        logits, targets = predictions(network, batch)
         scores += score_of(chunk, word_log_probs(logits, targets).tolist())
     return scores
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wavenet.corpus.vocabulary import BOUNDARY
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
+from wavenet.network.labels import num_labels, pairs
 from wavenet.network.layers import receptive_field
 from wavenet.network.sliding import eval_mode
 
@@ -42,20 +44,23 @@ def check_weights(weights: Any) -> None:
             raise ValueError(f"{name} is no count")
 
 
-def on_paper(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> nn.Sequential:
+def on_paper(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_labels: int = 0) -> nn.Sequential:
     """A network without memory for its weights, however many they are; a ValueError if they cannot be counted."""
     try:
         with torch.device("meta"):
-            return build(config, vocab_size)
+            return build(config, vocab_size, num_labels)
     except (RuntimeError, TypeError, OverflowError):  # whose messages have the lines of torch's own stack
         raise ValueError("its settings describe a network with more weights than can be counted") from None
 
 
 def check_shape(
-    config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, weights: Mapping[str, Tensor]
+    config: NetworkConfig | Sequence[NetworkConfig],
+    vocab_size: int,
+    weights: Mapping[str, Tensor],
+    num_labels: int = 0,
 ) -> None:
     """Raises a ValueError unless the weights have the shapes of such a network, which takes no memory to find out."""
-    expected = [value.shape for value in on_paper(config, vocab_size).state_dict().values()]
+    expected = [value.shape for value in on_paper(config, vocab_size, num_labels).state_dict().values()]
     if [value.shape for value in weights.values()] != expected:
         raise ValueError("its weights are not those of the network that its settings describe")
     places = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
@@ -66,10 +71,12 @@ def check_shape(
 def check_finite_logits(network: nn.Sequential, vocab_size: int) -> None:
     """Raises a ValueError if a network has other logits than finite ones for contexts of one repeated token.
 
-    Numbers that are finite themselves may be so large that what is computed from them is not.
+    Numbers that are finite themselves may be so large that what is computed from them is not. With labels, each is
+    tried with the boundary.
     """
-    tokens = torch.arange(vocab_size)
+    boundaries = pairs(torch.tensor(BOUNDARY), torch.arange(1, num_labels(network) + 1), vocab_size)  # (L,)
+    tokens = torch.cat([torch.arange(vocab_size), boundaries])
     with eval_mode(network):
-        logits = network(tokens[:, None].expand(-1, receptive_field(network)))  # (V, T) -> (V, V)
+        logits = network(tokens[:, None].expand(-1, receptive_field(network)))  # (V + L, T) -> (V + L, V)
     if not logits.isfinite().all():
         raise ValueError("its weights are so large that nothing can be computed with them")

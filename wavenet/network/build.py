@@ -6,6 +6,7 @@ from torch import nn
 
 from wavenet.errors import check_at_least
 from wavenet.network.config import NetworkConfig
+from wavenet.network.labels import LabelledEmbedding
 from wavenet.network.layers import (
     BatchNorm1d,
     Dropout,
@@ -21,18 +22,20 @@ from wavenet.network.layers import (
 LONGEST_NGRAM = 5  # tokens; six are no better on names.txt, and three are worse
 
 
-def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> nn.Sequential:
+def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_labels: int = 0) -> nn.Sequential:
     """The hierarchical WaveNet: neighbouring steps are joined, group by group, until one remains.
 
     Args:
         config: The hyper-parameters, or those of the members of an :class:`wavenet.network.layers.Ensemble`.
         vocab_size: Number of token ids V, the boundary included.
+        num_labels: Number of labels that words have; 0 for words without.
 
     Returns:
-        The network, initialised as in the lecture (:func:`init_as_lecture`). Shape: (B, T) token ids to (B, V) logits.
+        The network, initialised as in the lecture (:func:`init_as_lecture`). Shape: (B, T) token ids to (B, V) logits;
+        with labels the ids are those of :func:`wavenet.network.labels.pairs`.
 
     Raises:
-        ArgumentError: ``vocab_size`` is below 1.
+        ArgumentError: ``vocab_size`` is below 1 or ``num_labels`` negative.
 
     Examples:
         >>> network = build(NetworkConfig(), vocab_size=27)
@@ -43,9 +46,14 @@ def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int) -> n
     Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499.
     """
     check_at_least(1, vocab_size=vocab_size)
+    check_at_least(0, num_labels=num_labels)
     if not isinstance(config, NetworkConfig):
-        return Ensemble(*(build(member, vocab_size) for member in config))
-    layers: list[nn.Module] = [nn.Embedding(vocab_size, config.embedding_dim)]
+        return Ensemble(*(build(member, vocab_size, num_labels) for member in config))
+    layers: list[nn.Module] = [
+        LabelledEmbedding(vocab_size, num_labels, config.embedding_dim)
+        if num_labels
+        else nn.Embedding(vocab_size, config.embedding_dim)
+    ]
     width, num_steps = config.embedding_dim, config.block_size
     for group in config.group_sizes:
         num_steps //= group

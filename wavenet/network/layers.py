@@ -245,8 +245,10 @@ class NgramLogits(nn.EmbeddingBag):
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows (N, n - 1) of the n-grams of 2, 3, ..., n tokens that end with the newest of (N, n).
 
-        A context of a single token has the row (N, 1) of that.
+        A context of a single token has the row (N, 1) of that. Labels of words (:mod:`wavenet.network.labels`) make no
+        difference.
         """
+        tokens = tokens % self.embedding_dim
         hashed, rows = torch.zeros_like(tokens[:, 0]), []
         for token in tokens.flip(1).unbind(1):
             hashed = (hashed * self.multiplier + token + 1) % self.prime  # (N,)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.network.labels import pairs
 
 CHUNK = 1024
 """Words, or beginnings of words, that go through a network at a time where a caller has no reason for another number:
@@ -106,6 +107,42 @@ def pack_tokens(targets: Tensor, lengths: Tensor) -> PackedWords:
         previous=torch.from_numpy(np.concatenate([[0], before[shown]])),
         targets=targets,
         rows=torch.from_numpy(rows),
+    )
+
+
+def pack_labelled(targets: Tensor, lengths: Tensor, labels: Tensor, vocab_size: int) -> PackedWords:
+    """Words with labels as one batch: a tree of their beginnings for each label, whose rows are ids of pairs.
+
+    Words share the rows of what they begin with if they also share their label: a row stands for what the network has
+    read, and that includes the label. The first rows are the boundary's, with each label.
+
+    Args:
+        targets: (N,) the tokens of word after word, each with its closing boundary.
+        lengths: (W,) how many of them belong to a word.
+        labels: (W,) the ids of the words' labels.
+        vocab_size: Number of tokens V.
+
+    Examples:
+        >>> two = torch.tensor([1, 0, 1, 0])  # a and a
+        >>> batch = pack_labelled(two, torch.tensor([2, 2]), torch.tensor([0, 3]), vocab_size=10)
+        >>> batch.tokens, batch.previous  # the boundary twice, then a twice
+        (tensor([ 0, 30,  1, 31]), tensor([0, 1, 0, 1]))
+        >>> batch.rows
+        tensor([0, 2, 1, 3])
+    """
+    of_target = labels.repeat_interleave(lengths)  # (N,)
+    ids = pairs(targets, of_target, vocab_size).masked_fill_(targets == BOUNDARY, BOUNDARY)
+    tree = pack_tokens(ids, lengths)  # with one boundary row for all labels
+    roots, root = torch.unique(labels, return_inverse=True)  # (K,), (W,)
+    more = len(roots) - 1
+    first = tree.previous == 0  # (R,), the first characters, and the boundary
+    previous = torch.where(first, torch.searchsorted(roots, tree.tokens // vocab_size), tree.previous + more)
+    rows = torch.where(tree.rows == 0, root.repeat_interleave(lengths), tree.rows + more)
+    return PackedWords(
+        tokens=torch.cat([pairs(torch.tensor(BOUNDARY), roots, vocab_size), tree.tokens[1:]]),
+        previous=torch.cat([torch.arange(len(roots)), previous[1:]]),
+        targets=targets,
+        rows=rows,
     )
 
 

@@ -22,6 +22,7 @@ from wavenet.runs import TO_CONTINUE, TO_USE, RunFolder, find_checkpoint, shippe
 from wavenet.training.callbacks import MONITORS
 from wavenet.training.callbacks.checkpoints import CHECKPOINT_SECONDS
 from wavenet.training.checks import record_to_use
+from wavenet.training.configs import configs_first, keys_of
 from wavenet.training.continuing import settings_of
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
@@ -38,10 +39,13 @@ MAY_CHANGE = ("model.network.dropout", *(f"model.optimization.{name}" for name i
 
 
 def language_model(
-    alphabet: str, network: NetworkConfig = NetworkConfig(), optimization: OptimizationConfig = OptimizationConfig()
+    alphabet: str,
+    network: NetworkConfig = NetworkConfig(),
+    optimization: OptimizationConfig = OptimizationConfig(),
+    labels: dict[str, int] | None = None,
 ) -> LanguageModel:
     """What ``--model`` describes: a :class:`wavenet.LanguageModel` without the networks that only Python can give."""
-    return LanguageModel(alphabet, network, optimization)
+    return LanguageModel(alphabet, network, optimization, labels)
 
 
 def expanded(root: str) -> Path:
@@ -54,44 +58,6 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise UsageError(message)
-
-
-def configs_first(args: list[str]) -> list[str]:
-    """The arguments with every ``--config`` before the other options, so that an option wins wherever it stands.
-
-    Raises:
-        UsageError: A ``--config`` names no file.
-
-    Examples:
-        >>> configs_first(["fit", "--trainer.max_epochs", "60", "--config", "a.yaml", "-c=b.yaml"])
-        ['fit', '--config=a.yaml', '--config=b.yaml', '--trainer.max_epochs', '60']
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-c", "--config", action="append", default=[])
-    try:
-        found, others = parser.parse_known_args(args)
-    except argparse.ArgumentError as error:
-        raise UsageError(str(error)) from error
-    return [*others[:1], *(f"--config={path}" for path in found.config), *others[1:]]
-
-
-def keys_of(config: Path) -> list[str]:
-    """The options that a configuration sets, by their whole names; none if it cannot be read."""
-    try:
-        content = yaml.safe_load(config.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
-    found: list[str] = []
-
-    def collect(prefix: str, values: Any) -> None:
-        if isinstance(values, dict):
-            for key, value in values.items():
-                collect(f"{prefix}.{key}" if prefix else str(key), value)
-        elif prefix:
-            found.append(prefix)
-
-    collect("", content)
-    return found
 
 
 class WordsCLI(LightningCLI):
@@ -188,7 +154,8 @@ class WordsCLI(LightningCLI):
         if self.taken_from is not None:  # the rule does not choose another shape than the checkpoint's
             given |= {option: value for option, value in settled.items() if option not in MAY_CHANGE}
         data = config.data
-        words = WordsDataModule(data.path, split_seed=data.split_seed, deduplicate=data.deduplicate).split.train.words
+        how = {name: data[name] for name in ("split_seed", "deduplicate", "labels", "label_column")}
+        words = WordsDataModule(data.path, **how).split.train.words
         self.chosen = chosen_for(words, given)
         for option, value in self.chosen.items():
             config[option] = value
@@ -249,6 +216,7 @@ class WordsCLI(LightningCLI):
             parser.add_class_arguments(callback, name)
         parser.link_arguments(BLOCK_SIZE, LINKED)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+        parser.link_arguments("data.label_counts", "model.labels", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """Makes the settings of the checkpoint and its run the defaults, and refuses given ones that contradict it."""
@@ -286,8 +254,14 @@ class WordsCLI(LightningCLI):
         fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
         fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
         fixed["data.alphabet"] = record.alphabet
+        fixed["data.label_counts"] = record.label_counts
+        column = self.recorded.label_column
         defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
-        defaults |= fixed | {"data.path": self.recorded.path}
+        defaults |= fixed | {"data.path": self.recorded.path, "data.labels": column is not None}
+        if column is not None:
+            defaults["data.label_column"] = column
+        elif record.labels is None:
+            fixed["data.labels"] = False
         if subcommand == "fit":
             self._take_settings_of_the_run(found, resuming)
             fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}

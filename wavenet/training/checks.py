@@ -64,7 +64,7 @@ def record_to_use(ckpt_path: str, going_on: bool = False) -> Record:
         record = record_of(content, ckpt_path)
         if not isinstance(record.network, NetworkConfig):
             raise ValueError("its network is one of the user's own: use it from Python")
-        model = LanguageModel(record.alphabet, record.network, record.optimization)
+        model = LanguageModel(record.alphabet, record.network, record.optimization, record.label_counts)
         model.network.load_state_dict(dict(record.weights))
         check_finite_logits(model.network, len(model.vocabulary))
         restored(content) if going_on else evaluated(content)

@@ -6,7 +6,6 @@ import sys
 import threading
 import warnings
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,8 +73,10 @@ class WaveNetCLI(WordsCLI):
             self.datamodule.check_shares(self.trainer.world_size)
         if self.taken_from is not None:
             if self.taken_from.trained_on is not None:
-                self.datamodule.load_state_dict(asdict(self.taken_from.trained_on))
-            known = take_weights(self.taken_from, self.model.network, self.model.vocabulary)
+                self.datamodule.load_state_dict(self.taken_from.trained_on.plain())
+            known = take_weights(
+                self.taken_from, self.model.network, self.model.vocabulary, self.datamodule.label_counts
+            )
             print(f"note: weights from {self.config.fit.init_from}, {known}", file=sys.stderr)
         if self.subcommand == "predict" and self.datamodule.predict_path is not None:
             return
@@ -86,7 +87,7 @@ class WaveNetCLI(WordsCLI):
             return
         if corpus.path.resolve() == Path(self.recorded.path).resolve():
             self.recorded.check(corpus)
-        self.datamodule.load_state_dict(asdict(self.recorded))
+        self.datamodule.load_state_dict(self.recorded.plain())
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
@@ -153,6 +154,8 @@ class WaveNetCLI(WordsCLI):
         data = self.datamodule
         for oddity in oddities(data.corpus, receptive_field(self.model.network), data.deduplicate):
             print(f"note: {oddity}", file=sys.stderr)
+        if data.passes_labels_over and "data.labels" not in self._given_options():
+            print("note: most words have a label, which is passed over: --data.labels true tells it", file=sys.stderr)
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))
 
@@ -237,7 +240,7 @@ class WaveNetCLI(WordsCLI):
     @property
     def trained_model(self) -> TrainedModel:
         """The model, to be used."""
-        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded)
+        return TrainedModel(self.model.network, self.model.vocabulary, self.recorded, self.model.labels)
 
 
 def run(args: list[str]) -> WaveNetCLI:

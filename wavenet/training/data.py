@@ -1,7 +1,7 @@
 """The data module: a corpus, its splits, and the batches that training and evaluation see."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -11,15 +11,16 @@ import torch
 from torch.utils.data import DataLoader
 
 from wavenet.corpus.download import default_corpus
-from wavenet.corpus.reading import Corpus, read_corpus
+from wavenet.corpus.labels import COLUMN, Labels, UnknownLabelError, Wanted, label_in
+from wavenet.corpus.reading import Corpus, as_it_looks, read_as_wanted, read_corpus, with_labels
 from wavenet.corpus.shuffling import LISTED
-from wavenet.corpus.splitting import Split, split_corpus
+from wavenet.corpus.splitting import Part, Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.corpus.words import Words, characters, num_tokens, translation
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.network.packing import CHUNK, Batch
-from wavenet.training.datasets import BatchIndices, Share, Shares, WindowDataset, WordDataset
+from wavenet.training.datasets import BatchIndices, LabelIds, Share, Shares, WindowDataset, WordDataset
 
 MEASURED = 100_000
 """Words of a split that are enough to measure its loss while a network trains, and at the end; they are shuffled."""
@@ -44,10 +45,15 @@ class WordsDataModule(L.LightningDataModule):
         replacement: Whether training examples are drawn with replacement, as in the lecture.
         alphabet: The characters of the model, by default those of the corpus.
         predict_path: Words that ``predict`` scores, in the same format; by default those of the test split.
+        labels: Whether words have labels, which the network is told: ``auto`` looks whether most of them have one.
+        label_column: The field of a line that holds its word's label; the word is the first.
+        hidden_labels: Share of training words whose label is hidden, others in each epoch, so that the network also
+            knows words of any kind; 1 trains a network that is told no label, to compare with.
+        label_counts: The labels of the model, each with how many training words have it; by default the corpus's.
 
     Raises:
-        OSError, ValueError: See :func:`wavenet.corpus.reading.read_corpus` and
-            :func:`wavenet.corpus.splitting.split_corpus`.
+        OSError, ValueError: See :func:`wavenet.corpus.reading.read_as_wanted` and
+            :func:`wavenet.corpus.splitting.split_corpus`; or a label is not in ``label_counts``.
         UnknownCharacterError: A character of a word is not in ``alphabet``.
 
     Examples:
@@ -67,8 +73,14 @@ class WordsDataModule(L.LightningDataModule):
         replacement: bool = False,
         alphabet: str | None = None,
         predict_path: str | None = None,
+        labels: Wanted = False,
+        label_column: int = COLUMN,
+        hidden_labels: float = 0.1,
+        label_counts: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= hidden_labels <= 1:
+            raise ArgumentError("hidden_labels", f"must be from 0 to 1, got {hidden_labels}")
         check_at_least(1, block_size=block_size)
         if batching not in ("words", "windows"):
             raise ArgumentError("batching", f"must be words or windows, got {batching}")
@@ -84,13 +96,20 @@ class WordsDataModule(L.LightningDataModule):
         self.deduplicate = deduplicate
         self.replacement = replacement
         self.predict_path = predict_path
+        self.label_column, self.hidden_labels = label_column, hidden_labels
+        self._labels, self._label_counts = labels, label_counts
         self._alphabet = alphabet
         self._datasets: dict[str, WindowDataset | WordDataset] = {}
 
     @cached_property
     def corpus(self) -> Corpus:
         """The corpus, read (and the default one downloaded) when first asked for."""
-        return default_corpus() if self.path is None else read_corpus(Path(self.path))
+        if self.path is not None:
+            return read_as_wanted(Path(self.path), self._labels, self.label_column)
+        corpus = default_corpus()
+        if self._labels == "auto":
+            return as_it_looks(corpus, self.label_column)
+        return with_labels(corpus, self.label_column) if self._labels else corpus
 
     @cached_property
     def split(self) -> Split:
@@ -106,6 +125,47 @@ class WordsDataModule(L.LightningDataModule):
     def alphabet(self) -> str:
         """The characters of the model in the order of their token ids."""
         return self.vocabulary.alphabet
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """The labels of the model, if it knows any."""
+        if self._label_counts:
+            return Labels(self._label_counts)
+        if self.corpus.label_column is None:
+            return None
+        everywhere = {label for part in self.split for label in self._labels_of(part)}
+        return Labels.of(self._labels_of(self.split.train), names=everywhere - {""})
+
+    @property
+    def passes_labels_over(self) -> bool:
+        """Whether most words have a label that the model is not told."""
+        corpus = self.corpus
+        return corpus.label_column is None and as_it_looks(corpus, self.label_column).label_column is not None
+
+    @property
+    def label_counts(self) -> dict[str, int] | None:
+        """The labels of the model with how many training words have each, in the order of their ids."""
+        return None if self.labels is None else self.labels.counts
+
+    def _labels_of(self, part: Part) -> list[str]:
+        """The label of each word of a part; empty where it has none."""
+        column = self.corpus.label_column
+        if column is None:
+            return [""] * len(part.words)
+        return [label_in(fields, column) for fields in part.labels]
+
+    def label_ids(self, split: str) -> list[int] | None:
+        """The id of the label of each word of a split, if the model knows any.
+
+        Raises:
+            ValueError: One of them is unknown to the model.
+        """
+        if self.labels is None:
+            return None
+        try:
+            return [self.labels.encode(label) for label in self._labels_of(getattr(self.split, split))]
+        except UnknownLabelError as error:
+            raise ValueError(f"{self.corpus.path} has a label that the model does not know: {error}") from error
 
     @cached_property
     def trained_on(self) -> TrainedOn:
@@ -126,17 +186,28 @@ class WordsDataModule(L.LightningDataModule):
     def dataset(self, split: str) -> WindowDataset | WordDataset:
         """All examples of a split: train, val or test."""
         if split not in self._datasets:
-            self._datasets[split] = self._make_dataset(getattr(self.split, split).words)
+            ids = self.label_ids(split)
+            labels = None if ids is None else LabelIds(torch.tensor(ids))
+            self._datasets[split] = self._make_dataset(getattr(self.split, split).words, labels)
         return self._datasets[split]
 
-    def _make_dataset(self, words: Sequence[str]) -> WindowDataset | WordDataset:
+    def _make_dataset(self, words: Sequence[str], labels: LabelIds | None = None) -> WindowDataset | WordDataset:
         if self.batching == "words":
-            return WordDataset(words, self.vocabulary)
-        return WindowDataset(words, self.vocabulary, self.block_size)
+            return WordDataset(words, self.vocabulary, labels)
+        return WindowDataset(words, self.vocabulary, self.block_size, labels)
+
+    def _training_dataset(self) -> WindowDataset | WordDataset:
+        """The examples of train as training sees them: with some labels hidden."""
+        dataset = self.dataset("train")
+        if dataset.labels is None:
+            return dataset
+        hiding = copy(dataset)
+        hiding.labels = dataset.labels._replace(hidden=self.hidden_labels)
+        return hiding
 
     def train_dataloader(self) -> DataLoader[Batch | Share]:
         """Shuffled batches; the order depends on the global seed, which is the first process's, and the epoch."""
-        dataset, ranks = self.dataset("train"), self._ranks
+        dataset, ranks = self._training_dataset(), self._ranks
         seed = torch.initial_seed() if self.trainer is None else self.trainer.strategy.broadcast(torch.initial_seed())
         fewest = EACH * ranks[1]
         order = BatchIndices(len(dataset), self.batch_size, seed, self.replacement, self._batches_done, fewest)
@@ -205,13 +276,14 @@ class WordsDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of the data it was trained on."""
-        return asdict(self.trained_on)
+        return self.trained_on.plain()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuses to cut the checkpoint's own corpus another way: its test words would have been trained on.
 
         Raises:
-            ArgumentError: ``split_seed`` or ``deduplicate`` differs from the checkpoint's, for the same corpus.
+            ArgumentError: ``split_seed``, ``deduplicate`` or the column of labels differs from the checkpoint's, for
+                the same corpus.
             ValueError: The same setting cuts the corpus another way now: older versions shuffled more than a million
                 words otherwise.
         """
@@ -220,6 +292,9 @@ class WordsDataModule(L.LightningDataModule):
         for name in ("split_seed", "deduplicate"):
             if (expected := state_dict[name]) != (got := getattr(self, name)):
                 raise ArgumentError(f"data.{name}", f"contradicts the checkpoint: expected {expected}, got {got}")
+        if (expected := state_dict.get("label_column")) != (got := self.corpus.label_column):
+            problem = f"contradict the checkpoint: expected those of column {expected}, got those of column {got}"
+            raise ArgumentError("data.labels", problem)
         if len(self.corpus.words) > LISTED and state_dict["examples"] != self.trained_on.examples:
             raise ValueError(
                 f"{self.corpus.path} is cut another way than by the version that wrote the checkpoint: its test words "

@@ -1,6 +1,7 @@
 """Words and windows of context as datasets, and the order in which training visits their examples."""
 
 import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -10,9 +11,35 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from wavenet.corpus.shuffling import LISTED, Shuffle
-from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
+from wavenet.corpus.vocabulary import ANY, BOUNDARY, Vocabulary
 from wavenet.corpus.words import Words, translation
-from wavenet.network.packing import Batch, PackedWords, Windows, pack_tokens
+from wavenet.network.labels import pairs
+from wavenet.network.packing import Batch, PackedWords, Windows, pack_labelled, pack_tokens
+
+
+class LabelIds(NamedTuple):
+    """The labels of words, as a network is told them: their ids (W,), of which a share is hidden each time.
+
+    Which ones are hidden is a function of the examples in a batch, of which each epoch has others: a training that goes
+    on hides the same ones, and no random number is drawn for it.
+    """
+
+    ids: Tensor
+    hidden: float = 0.0
+
+    def told(self, index: Tensor) -> Tensor:
+        """The ids (B,) of the labels of a batch of examples (B,), with ``ANY`` for those that are hidden.
+
+        Examples:
+            >>> labels = LabelIds(torch.ones(1000, dtype=torch.long), hidden=0.1)
+            >>> labels.told(torch.arange(1000)).sum()
+            tensor(893)
+        """
+        labels = self.ids[index]
+        if not self.hidden:
+            return labels
+        generator = torch.Generator().manual_seed(zlib.crc32(index.numpy().tobytes()))
+        return labels.masked_fill(torch.rand(len(index), generator=generator) < self.hidden, ANY)
 
 
 class WordDataset(Dataset[PackedWords]):
@@ -21,6 +48,7 @@ class WordDataset(Dataset[PackedWords]):
     Args:
         words: The words.
         vocabulary: Their characters' token ids.
+        labels: Their labels, if they have any; then batches hold ids of :func:`wavenet.network.labels.pairs`.
 
     Raises:
         UnknownCharacterError: A character of a word is not in the vocabulary.
@@ -31,8 +59,8 @@ class WordDataset(Dataset[PackedWords]):
         tensor([1, 2, 0, 1, 1, 0])
     """
 
-    def __init__(self, words: Sequence[str], vocabulary: Vocabulary) -> None:
-        self.words = Words.of(words)
+    def __init__(self, words: Sequence[str], vocabulary: Vocabulary, labels: LabelIds | None = None) -> None:
+        self.words, self.labels, self.vocab_size = Words.of(words), labels, len(vocabulary)
         self.ids = translation(self.words, vocabulary).astype(np.int64)  # of the words' own tokens
 
     def __len__(self) -> int:
@@ -45,7 +73,10 @@ class WordDataset(Dataset[PackedWords]):
     def __getitem__(self, index: Tensor) -> PackedWords:
         """The words at the positions ``index`` (B,), one after the other."""
         tokens, lengths = self.words.tokens(index.numpy())
-        return pack_tokens(torch.from_numpy(self.ids[tokens]), torch.from_numpy(lengths))
+        targets, sizes = torch.from_numpy(self.ids[tokens]), torch.from_numpy(lengths)
+        if self.labels is None:
+            return pack_tokens(targets, sizes)
+        return pack_labelled(targets, sizes, self.labels.told(index), self.vocab_size)
 
 
 class WindowDataset(Dataset[Windows]):
@@ -58,6 +89,7 @@ class WindowDataset(Dataset[Windows]):
         words: The words, each used once.
         vocabulary: Their characters' token ids.
         block_size: Length T of a context.
+        labels: Their labels, if they have any; then contexts hold ids of :func:`wavenet.network.labels.pairs`.
 
     Raises:
         UnknownCharacterError: A character of a word is not in the vocabulary.
@@ -73,7 +105,9 @@ class WindowDataset(Dataset[Windows]):
         tensor([1, 2, 0])
     """
 
-    def __init__(self, words: Sequence[str], vocabulary: Vocabulary, block_size: int) -> None:
+    def __init__(
+        self, words: Sequence[str], vocabulary: Vocabulary, block_size: int, labels: LabelIds | None = None
+    ) -> None:
         encoded = Words.of(words)
         tokens, sizes = encoded.tokens(np.arange(len(encoded)))
         lengths = torch.from_numpy(sizes)  # (W,)
@@ -81,6 +115,8 @@ class WindowDataset(Dataset[Windows]):
         starts = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         self.position = torch.arange(len(self.tokens)) - starts  # (N,), of a token in its word
         self.lags = torch.arange(block_size, 0, -1)  # (T,), how far back each token of a context lies
+        self.labels = labels and labels._replace(ids=labels.ids.repeat_interleave(lengths))  # of each token's word
+        self.vocab_size = len(vocabulary)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -89,7 +125,10 @@ class WindowDataset(Dataset[Windows]):
         """Contexts (B, T) and targets (B,) at the positions ``index`` (B,)."""
         contexts = self.tokens[(index[:, None] - self.lags).clamp_(min=0)]  # (B, T)
         before_word = self.lags > self.position[index][:, None]  # (B, T)
-        return Windows(contexts.masked_fill_(before_word, BOUNDARY), self.tokens[index])
+        contexts = contexts.masked_fill_(before_word, BOUNDARY)
+        if self.labels is not None:
+            contexts = pairs(contexts, self.labels.told(index)[:, None], self.vocab_size)
+        return Windows(contexts, self.tokens[index])
 
     def num_targets(self, index: Tensor) -> int:
         """How many targets the examples ``index`` have."""

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from wavenet.corpus.labels import Labels
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.errors import ArgumentError
 from wavenet.inference.checkpoint import hyper_parameters, renamed, stamp
 from wavenet.inference.scoring import word_log_probs
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
+from wavenet.network.labels import num_labels
 from wavenet.network.layers import FlattenConsecutive, position_wise, receptive_field
 from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
@@ -40,6 +42,9 @@ class LanguageModel(L.LightningModule):
             ``nn.Embedding`` and consists of :class:`wavenet.FlattenConsecutive` and position-wise layers. T is the
             product of the group sizes. Its checkpoints are loaded with ``network`` given again.
         optimization: The optimizer and its schedule, as a config or as a plain mapping.
+        labels: What words are labelled with, each label with how many training words have it, in the order of their
+            ids (:attr:`wavenet.WordsDataModule.label_counts`); ``None`` for words without labels. A network of your own
+            that knows labels begins with a :class:`wavenet.network.labels.LabelledEmbedding`.
 
     Shape:
         - Input: (B, T) token ids.
@@ -68,22 +73,25 @@ class LanguageModel(L.LightningModule):
         alphabet: str,
         network: NetworkConfig | Mapping[str, Any] | nn.Sequential | None = NetworkConfig(),
         optimization: OptimizationConfig | Mapping[str, Any] = OptimizationConfig(),
+        labels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(alphabet)
+        self.labels = Labels(labels) if labels else None
+        known = 0 if self.labels is None else len(self.labels)
         if isinstance(optimization, Mapping):
             optimization = OptimizationConfig.of(optimization)
         self.optimization = optimization
         if isinstance(network, Mapping):
             network = NetworkConfig.of(network)
         if isinstance(network, nn.Sequential):
-            check_own(network, len(self.vocabulary))
+            check_own(network, len(self.vocabulary), known)
             self.config, self.network = None, network
         elif isinstance(network, NetworkConfig):
-            self.config, self.network = network, build(network, len(self.vocabulary))
+            self.config, self.network = network, build(network, len(self.vocabulary), known)
         else:
             raise ArgumentError("network", f"must be a NetworkConfig or an nn.Sequential, got {network!r}")
-        self.save_hyperparameters(hyper_parameters(alphabet, self.config, asdict(optimization)))
+        self.save_hyperparameters(hyper_parameters(alphabet, self.config, asdict(optimization), labels))
         self.example_input_array = torch.zeros(32, receptive_field(self.network), dtype=torch.long)
         self._losses = {"val": TokenLoss(), "test": TokenLoss()}
         self._blocks: dict[int, list[Tensor]] = {}
@@ -255,13 +263,15 @@ class LanguageModel(L.LightningModule):
             self._blocks = {step // every: list(losses.to(self.device).unbind())}
 
 
-def check_own(network: nn.Sequential, vocab_size: int) -> None:
+def check_own(network: nn.Sequential, vocab_size: int, known: int = 0) -> None:
     """Refuses a network of the user's own that is not of the kind that can train here.
 
     Raises:
-        ArgumentError: It has no ``FlattenConsecutive``, has other shapes than (B, T) to (B, V), or runs otherwise
-            when it slides than windowed, although no layer says that it is not position-wise.
+        ArgumentError: It knows other labels, has no ``FlattenConsecutive``, has other shapes than (B, T) to (B, V), or
+            runs otherwise when it slides than windowed, although no layer says that it is not position-wise.
     """
+    if num_labels(network) != known:
+        raise ArgumentError("network", f"must begin with an embedding of {known} labels, got {num_labels(network)}")
     if not any(isinstance(layer, FlattenConsecutive) for layer in network.modules()):
         raise ArgumentError("network", "must have a FlattenConsecutive, to join the tokens of the context, got none")
     word = torch.arange(1, 6) % vocab_size  # the tokens of one word, after the boundary

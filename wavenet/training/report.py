@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
@@ -19,12 +19,14 @@ from wavenet.inference.checkpoint import read_checkpoint, renamed
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import score
 from wavenet.runs import RunFolder, command, whole_file
+from wavenet.training.callbacks.guesses import accuracies, guessed_words
 from wavenet.training.data import MEASURED, WordsDataModule
 from wavenet.training.loss import check_finite, mean_loss, standard_error
 from wavenet.training.module import LanguageModel
 
 NUM_SAMPLES = 20
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # how OpenMP's threads wait, in the environment
+GUESSED_PAIRS = 200_000  # words times labels of validation that are guessed at the end
 UNCERTAIN = 0.05  # nats of standard error from which on a loss says little
 
 
@@ -43,10 +45,22 @@ def standard_errors(model: LanguageModel, data: WordsDataModule) -> dict[str, fl
     """The standard errors over words of the losses of validation and test."""
     errors = {}
     for split in ("val", "test"):
-        words = getattr(data.split, split).words[:MEASURED]
-        log_probs = [scored.log_prob for scored in score(model.network, model.vocabulary, words)]
+        words, labels = getattr(data.split, split).words[:MEASURED], data.label_ids(split)
+        scores = score(model.network, model.vocabulary, words, labels and labels[:MEASURED])
+        log_probs = [scored.log_prob for scored in scores]
         errors[f"{split}/standard_error"] = standard_error(log_probs, [len(word) + 1 for word in words])
     return errors
+
+
+def of_labels(model: LanguageModel, data: WordsDataModule) -> dict[str, float]:
+    """How well the labels of validation words are guessed, and the loss of words whose label is not told."""
+    if model.labels is None:
+        return {}
+    words = data.split.val.words[:MEASURED]
+    untold = score(model.network, model.vocabulary, words)
+    found = {"val/loss_without_labels": -sum(one.log_prob for one in untold) / (sum(map(len, words)) + len(words))}
+    guessed = guessed_words(model, data, GUESSED_PAIRS)
+    return found if guessed is None else found | {f"val/{k}": x for k, x in accuracies(*guessed).items()}
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,8 @@ def collect_metrics(
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
     ``<split>/loss`` are those of the best checkpoint, which every later command uses, and ``<split>/standard_error``
-    say how exact they are; ``<split>/words`` is how many of its words were measured; ``last`` holds the losses of the
+    say how exact they are; ``<split>/words`` is how many of its words were measured; :func:`of_labels` has what a model
+    with labels adds; ``last`` holds the losses of the
     weights after the last step, ``ngram`` those of the n-gram.
     """
     steps, baseline = training.steps, training.baseline
@@ -92,6 +107,7 @@ def collect_metrics(
     return {
         **best,
         **standard_errors(model, data),
+        **of_labels(model, data),
         **{f"{split}/words": min(MEASURED, len(part.words)) for split, part in data.split._asdict().items()},
         "step": best_step,
         "last": {**last, "step": steps},
@@ -107,7 +123,7 @@ def collect_metrics(
         "seed": training.seed,
         "threads": {"number": training.threads, "waiting": waiting},
         "init_from": training.init_from,
-        "corpus": asdict(data.trained_on),
+        "corpus": data.trained_on.plain(),
         "versions": {
             "wavenet": wavenet.__version__,
             "python": platform.python_version(),
@@ -172,6 +188,17 @@ def doubts(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
+def labels_line(metrics: dict[str, Any]) -> str:
+    """What the labels are worth, and how well they are guessed."""
+    line = f"validation words whose label is not told: {metrics['val/loss_without_labels']:.4f}"
+    if "val/guess_accuracy" in metrics:
+        line += (
+            f"; their label is guessed in {metrics['val/guess_accuracy']:.1%} of cases, "
+            f"and among three in {metrics['val/guess_top3_accuracy']:.1%}"
+        )
+    return line
+
+
 def print_report(
     metrics: dict[str, Any], samples: dict[str, list[str]], run: RunFolder, watch_dir: Path | None, console: Console
 ) -> None:
@@ -179,6 +206,8 @@ def print_report(
     console.print(loss_table(metrics))
     for line in doubts(metrics):
         console.print(f"note: {line}", soft_wrap=True)
+    if "val/loss_without_labels" in metrics:
+        console.print(labels_line(metrics), soft_wrap=True)
     table = Table(f"{sum(map(len, samples.values()))} samples", "")
     for kind, words in samples.items():
         table.add_row(kind, "\n".join(words) or "none")
@@ -198,6 +227,8 @@ def print_report(
         ckpt_path = f"--ckpt_path {quote(str(best))}"
         lines["Sample"] = f"{command('wavenet')} sample --unique --novel {ckpt_path}"
         lines["Test"] = f"{command('wavenet')} test {ckpt_path}"
+        if "val/loss_without_labels" in metrics:
+            lines["Labels"] = f"{command('wavenet')} sample --label each -n 3 {ckpt_path}"
         lines["Score"] = f"{command('wavenet')} predict {ckpt_path} > scores.txt"
     for name, line in lines.items():
         console.print(f"{name + ':':8}{line}", soft_wrap=True)
@@ -220,7 +251,7 @@ def finish_run(
     """
     metrics = collect_metrics(model, data, run.best_checkpoint, training)
     write_metrics(metrics, run.metrics)
-    trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
+    trained = TrainedModel(model.network, model.vocabulary, data.trained_on, model.labels)
     words = trained.sample(NUM_SAMPLES, seed=training.seed, max_draws=100 * NUM_SAMPLES)
     print_report(
         metrics,

@@ -130,7 +130,8 @@ def optimization_of(content: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     config = OptimizationConfig.of(hyper_parameters["optimization"])
     (state,), schedules = content["optimizer_states"], content["lr_schedulers"]
     total = count(schedules[0].get("total_steps", 1), "lr_schedulers.total_steps") if schedules else 1
-    network = on_paper(NetworkConfig.of(hyper_parameters["network"]), len(Vocabulary(hyper_parameters["alphabet"])))
+    vocab_size, num_labels = len(Vocabulary(hyper_parameters["alphabet"])), len(hyper_parameters.get("labels", ()))
+    network = on_paper(NetworkConfig.of(hyper_parameters["network"]), vocab_size, num_labels)
     parameters = [torch.nn.Parameter(torch.empty(parameter.shape)) for parameter in network.parameters()]
     optimizer, schedule = make(config, parameters, total)
     fresh = optimizer.state_dict()

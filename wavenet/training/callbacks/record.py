@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from wavenet.network.labels import LabelledEmbedding
 from wavenet.network.sliding import eval_mode
 from wavenet.runs import RunFolder
 from wavenet.training.callbacks.tensorboard import indented, writers
@@ -19,7 +20,7 @@ from wavenet.training.module import LanguageModel
 
 
 class RunRecord(Callback):
-    """Writes what a run is: its configuration and corpus as text, the network's graph, and at the end its characters.
+    """Writes what a run is: configuration and corpus as text, the network's graph, at the end characters and labels.
 
     Args:
         graph: Whether the network's graph is written.
@@ -35,7 +36,7 @@ class RunRecord(Callback):
         for writer in writers(trainer) if self.enabled else []:
             if (config := RunFolder(Path(writer.log_dir)).config).is_file():
                 writer.add_text("configuration", indented(config.read_text(encoding="utf-8")))
-            facts = (f"{name}: {value}" for name, value in asdict(data.trained_on).items())
+            facts = (f"{name}: {value}" for name, value in data.trained_on.plain().items())
             writer.add_text("corpus", indented("\n".join(facts)))
             if self.graph:
                 add_graph(writer, model)
@@ -46,9 +47,11 @@ class RunRecord(Callback):
         for writer in writers(trainer) if self.enabled else []:
             if self.projector:
                 embedding = next(layer for layer in model.network.modules() if isinstance(layer, nn.Embedding))
-                writer.add_embedding(
-                    embedding.weight.detach().cpu(), labels, tag="characters", global_step=trainer.global_step
-                )
+                weights, step = embedding.weight.detach().cpu(), trainer.global_step
+                writer.add_embedding(weights, labels, tag="characters", global_step=step)
+                if model.labels is not None:
+                    of_labels = cast(LabelledEmbedding, embedding).label_weight.detach().cpu()
+                    writer.add_embedding(of_labels, ["any", *model.labels.names], tag="labels", global_step=step)
 
 
 def add_graph(writer: SummaryWriter, model: LanguageModel) -> None:

@@ -51,7 +51,7 @@ class WordSamples(Callback):
         if not self.enabled or trainer.sanity_checking or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        trained = TrainedModel(model.network, model.vocabulary, data.trained_on)
+        trained = TrainedModel(model.network, model.vocabulary, data.trained_on, model.labels)
         drawn = Words([], [])
         num_draws = min(self.num_draws, max(self.num_words, CHARACTERS // trained.sampler().wanted.max_length))
         for batch in trained.draw(num_draws, seed=0, max_draws=num_draws):
