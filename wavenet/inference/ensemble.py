@@ -33,7 +33,7 @@ def ensemble(paths: Sequence[Path]) -> dict[str, Any]:
     Raises:
         OSError, CheckpointError: A file cannot be read, or holds no whole model.
         ValueError: There are too few members or too many; one is an ensemble itself, or a network of the user's own;
-            or they differ in their alphabets, their labels, the words that they were trained on, or how these were split.
+            or they differ in alphabet, labels, the words that they were trained on, or how these were split.
 
     Examples:
         >>> content = ensemble([Path("runs/a/version_0/checkpoints/best.ckpt"), Path("b.ckpt")])  # doctest: +SKIP
