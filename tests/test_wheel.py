@@ -51,6 +51,8 @@ def test_the_wheel_fits_and_samples_where_there_is_no_clone(installed: Path, wor
     (metrics,) = tmp_path.rglob("metrics.json")
     assert json.loads(metrics.read_text(encoding="utf-8"))["seed"] == 1337  # the default configuration was found
     assert len(call("sample", "-n", "3").splitlines()) == 3
+    call("export", "--output", "words.html")
+    assert "Look inside" in (tmp_path / "words.html").read_text(encoding="utf-8")
     bundled = installed.parent.glob("lib/python*/site-packages/wavenet/data/world_names.tsv")
     assert next(bundled).read_bytes() == (ROOT / "data" / "world_names.tsv").read_bytes()
     assert not (tmp_path / "data").exists()

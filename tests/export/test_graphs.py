@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.conftest import run_cli
-from tests.networks import batch_norm_bug
+from tests.networks import VARIED, batch_norm_bug, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build, load
 from wavenet.corpus.vocabulary import BOUNDARY
 from wavenet.export.facts import Facts
@@ -21,28 +21,10 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 ALPHABET = "abcdé"
 CLOSE = {"atol": 1e-4, "rtol": 0.0}
-CONFIGS = {
-    "default": NetworkConfig(embedding_dim=6, hidden_dim=10),
-    "gates and other groups": NetworkConfig(8, (4, 2), 6, 10, activation="gate", dropout=0.2, logits_norm=True),
-    "flat with layer norm": NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
-    "no context": NetworkConfig(1, 1, 6, 10),
-}
 Exported = tuple[nn.Sequential, Any, Any]
 
 
-def lively(network: nn.Sequential) -> nn.Sequential:
-    """The network in eval mode, with weights and statistics far from what they begin with."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if name.endswith("running_var"):
-                value.uniform_(0.2, 3, generator=generator)
-            elif value.is_floating_point():
-                value.add_(torch.randn(value.shape, generator=generator), alpha=0.3)
-    return network.eval()
-
-
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
+@pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
 def test_a_folded_network_has_the_same_logits(config: NetworkConfig) -> None:
     network = lively(build(config, 6))
     contexts = torch.randint(6, (50, config.block_size), generator=torch.Generator().manual_seed(2))
@@ -52,7 +34,7 @@ def test_a_folded_network_has_the_same_logits(config: NetworkConfig) -> None:
     torch.testing.assert_close(folded(network)(contexts), network(contexts), atol=1e-5, rtol=1e-5)
 
 
-@pytest.fixture(scope="module", params=CONFIGS.values(), ids=list(CONFIGS))
+@pytest.fixture(scope="module", params=VARIED.values(), ids=list(VARIED))
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A network, and the sessions of its two forms."""
     network = lively(build(request.param, len(ALPHABET) + 1))
