@@ -59,6 +59,9 @@ export function neighbour(present, key, all) {
   return key in steps ? all[all.indexOf(present) + steps[key]] : undefined;
 }
 
+/** A text that keeps its own direction, so that what stands beside it stays where it is. */
+export const isolated = (text) => `\u2068${text}\u2069`;
+
 export const percent = (probability) => `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`;
 
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,6 +1,6 @@
 // The view that looks inside: the tree over what has been read, from the characters to the next one's probabilities.
 
-import { $, element, neighbour, percent, roving, say } from "./elements.js";
+import { $, element, isolated, neighbour, percent, roving, say } from "./elements.js";
 import { BOUNDARY } from "./network.js";
 import { strip } from "./strip.js";
 import { Tree, logProbabilities } from "./tree.js";
@@ -47,7 +47,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
     const highest = probabilities[order[0]];
     const likeliest = order.slice(0, 3).map((token) => `${name(token)} ${percent(probabilities[token])}`).join(", ");
     const rest = shown.length < order.length ? `; the ${MOST_BARS} likeliest of ${order.length} are shown` : "";
-    say($("reading"), `After ${before.length ? `“${vocabulary.decode(before)}”` : "nothing"}: ${likeliest}${rest}`);
+    say($("reading"), `After ${before.length ? `“${isolated(vocabulary.decode(before))}”` : "nothing"}: ${likeliest}${rest}`);
     const isAtEnd = input.selectionStart === input.value.length;
     $("bars").replaceChildren(...shown.map((token, i) => {
       const bar = element("i"), label = `${name(token)} ${percent(probabilities[token])}`;
@@ -63,7 +63,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
   }
 
   function name(token) {
-    return token === BOUNDARY ? "end of the word" : visible(vocabulary.decode([token]));
+    return token === BOUNDARY ? "end of the word" : isolated(visible(vocabulary.decode([token])));
   }
 
   function showTree(tree, row, before) {
@@ -98,7 +98,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
 
   function describe(level, tokens) {
     const characters = tokens.filter((token) => token !== BOUNDARY);
-    const what = characters.length ? `“${vocabulary.decode(characters)}”` : "nothing, before the word";
+    const what = characters.length ? `“${isolated(vocabulary.decode(characters))}”` : "nothing, before the word";
     return level ? `Level ${level} has read ${what}` : `The character ${what}`;
   }
 
@@ -165,7 +165,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
     $("bars").querySelector(`[value="${token}"]`)?.focus();
   }
 
-  $("tree").dir = $("bars").dir = direction;
+  for (const part of [$("tree"), $("bars"), document.querySelector(".stepper")]) part.dir = direction;
   for (const event of ["input", "keyup", "click", "focus", "select"]) input.addEventListener(event, update);
   document.addEventListener("selectionchange", () => document.activeElement === input && update());
   $("back").addEventListener("click", () => step(-1));

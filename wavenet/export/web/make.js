@@ -5,13 +5,14 @@ import { Wanted } from "./patterns.js";
 import { Sampler } from "./sampling.js";
 import { scoreWords } from "./scoring.js";
 
-export function setUpMaking({ network, vocabulary, known, maxLength, name }, lookInside) {
+export function setUpMaking({ network, vocabulary, known, maxLength, name, direction }, lookInside) {
   let words = [];
   let run = 0; // the number of the present search; another one, or the stop button, ends it
 
   $("longest").value = maxLength;
   $("longest").max = $("shortest").max = Math.max(200, maxLength);
   $("only-new-field").hidden = !known;
+  $("words").dir = direction;
 
   async function make() {
     const number = ++run, pause = breather();

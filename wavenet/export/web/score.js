@@ -1,6 +1,6 @@
 // The view that scores words.
 
-import { $, breather, csv, element, percent, plural, save, say } from "./elements.js";
+import { $, breather, csv, element, isolated, percent, plural, save, say } from "./elements.js";
 import { BOUNDARY } from "./network.js";
 import { scoreWords } from "./scoring.js";
 import { visible } from "./vocabulary.js";
@@ -9,7 +9,7 @@ const MOST = 2000; // words that are scored
 const CHUNK = 50; // words at a time, between which the browser may draw
 const SURPRISING = 8; // bits from which on a character has the full colour
 
-export function setUpScoring({ network, vocabulary, name }) {
+export function setUpScoring({ network, vocabulary, name, direction }) {
   let scores = [];
   let run = 0;
 
@@ -61,7 +61,7 @@ export function setUpScoring({ network, vocabulary, name }) {
     const rows = characters.map(({ token, probability, bits, alternatives }) => {
       const others = alternatives.map((other) => {
         const className = other.probability > probability ? "" : "less";
-        return element("span", { className }, `${shown(other.token)} ${percent(other.probability)}`);
+        return element("span", { className }, `${isolated(shown(other.token))} ${percent(other.probability)}`);
       });
       const cells = [[shown(token)], [percent(probability)], [bits.toFixed(2)], others];
       return element("tr", {}, ...cells.map((content) => element("td", {}, ...content)));
@@ -78,6 +78,7 @@ export function setUpScoring({ network, vocabulary, name }) {
     return token === BOUNDARY ? "end" : visible(vocabulary.decode([token]));
   }
 
+  $("list").dir = direction;
   let waiting;
   $("list").addEventListener("input", () => {
     clearTimeout(waiting);
