@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import websocket
 
@@ -105,6 +106,11 @@ class Browser:
         """Types into what has the focus."""
         self.call("Input.insertText", text=text)
 
+    def seconds(self) -> float:
+        """The time that the page has computed, in the domain that was chosen."""
+        metrics = {metric["name"]: metric["value"] for metric in self.call("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
     def show(self, width: int, height: int, dark: bool = False, scale: float = 1) -> None:
         """Sets the size of the window, and whether it is a dark one."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
@@ -145,8 +151,6 @@ def page_address(profile: Path) -> str:
         assert time.monotonic() < deadline, "Chromium does not start"
         time.sleep(0.05)
     port = written.read_text().splitlines()[0]
-    from urllib.request import urlopen
-
     while True:
         with urlopen(f"http://127.0.0.1:{port}/json", timeout=PATIENCE) as response:
             pages = [target for target in json.load(response) if target["type"] == "page"]

@@ -33,12 +33,14 @@ def batch_norm_bug(vocab_size: int, **options: Any) -> nn.Sequential:
 
 
 def lively(network: nn.Sequential) -> nn.Sequential:
-    """The network in eval mode, with weights and statistics far from what they begin with."""
+    """The network in eval mode, always with the same weights and statistics, far from what they begin with."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if name.endswith("running_var"):
                 value.uniform_(0.2, 3, generator=generator)
+            elif value.ndim == 2:
+                value.normal_(std=1.3 * value.shape[1] ** -0.5, generator=generator)
             elif value.is_floating_point():
-                value.add_(torch.randn(value.shape, generator=generator), alpha=0.3)
+                value.normal_(float(name.endswith("weight")), 0.3, generator=generator)
     return network.eval()

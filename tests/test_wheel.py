@@ -38,7 +38,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="the folders of an environment have other names there")
 def test_the_wheel_fits_and_samples_where_there_is_no_clone(installed: Path, words_file: Path, tmp_path: Path) -> None:
     def call(*arguments: str) -> str:
-        command = [str(installed / "wavenet"), *arguments]
+        command = [str(installed / "python"), "-m", "wavenet", *arguments]  # the script runs the Python that pip ran in
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout

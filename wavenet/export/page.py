@@ -148,9 +148,7 @@ def purpose(facts: Facts) -> str:
     spelled = "those that it learned from"
     if source is not None:
         spelled = f"the {sum(source.words.values()):,} of {Path(source.path).name}"
-    return (
-        f"A small neural network makes words that are spelled like {spelled}: in your browser, and nothing leaves it."
-    )
+    return f"A small neural network, running here in your browser, makes words that are spelled like {spelled}."
 
 
 def origin(facts: Facts, packed_loss: float | None) -> str:
