@@ -44,5 +44,5 @@ $(VENV)/fit: $(SOURCES)
 	touch $@
 
 $(VENV)/test: $(VENV)/fit
-	$(PIP) install --constraint constraints.txt --editable '.[test,report,sweep]'
+	$(PIP) install --constraint constraints.txt --editable '.[test,report,sweep,onnx]'
 	touch $@

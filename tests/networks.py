@@ -2,10 +2,19 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
+
+VARIED = {
+    "default": NetworkConfig(embedding_dim=6, hidden_dim=10),
+    "gates and other groups": NetworkConfig(8, (4, 2), 6, 10, activation="gate", dropout=0.2, logits_norm=True),
+    "flat with layer norm": NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
+    "no context": NetworkConfig(1, 1, 6, 10),
+}
+"""Networks that differ in all that a network can have."""
 
 
 def lecture(vocab_size: int, *sizes: Any, **options: Any) -> nn.Sequential:
@@ -21,3 +30,17 @@ def gated(vocab_size: int, *sizes: Any, **options: Any) -> nn.Sequential:
 def batch_norm_bug(vocab_size: int, **options: Any) -> nn.Sequential:
     """The lecture's network with its bug."""
     return lecture(vocab_size, norm="batch_per_position", **options)
+
+
+def lively(network: nn.Sequential) -> nn.Sequential:
+    """The network in eval mode, always with the same weights and statistics, far from what they begin with."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.2, 3, generator=generator)
+            elif value.ndim == 2:
+                value.normal_(std=1.3 * value.shape[1] ** -0.5, generator=generator)
+            elif value.is_floating_point():
+                value.normal_(float(name.endswith("weight")), 0.3, generator=generator)
+    return network.eval()

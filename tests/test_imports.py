@@ -8,11 +8,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-FLOORS = {"errors": 0, "runs": 0, "corpus": 1, "network": 2, "inference": 3, "training": 4, "experiments": 5}
-FLOORS["commands"] = 6
+FLOORS = {"errors": 0, "runs": 0, "extras": 1, "corpus": 1, "network": 2, "inference": 3, "training": 4, "export": 4}
+FLOORS |= {"experiments": 5, "commands": 6}
 HEAVY = {"lightning", "torchmetrics", "tensorboard"}
 READS = {"experiments": {"tensorboard"}}  # the curves that training has written
-WITHOUT_TORCH = {"corpus", "runs", "errors", "wavenet", "__main__"}
+WITHOUT_TORCH = {"corpus", "extras", "runs", "errors", "wavenet", "__main__"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "wavenet").rglob("*.py"))
@@ -83,7 +83,7 @@ def test_who_imports_torch_and_lightning(module: str) -> None:
     [
         ("import wavenet, wavenet.corpus.reading", ["torch", "lightning"]),
         ("import wavenet.commands.main", ["torch", "lightning"]),
-        ("import wavenet.commands.sample, wavenet.commands.score, wavenet.commands.top", ["torch", "lightning"]),
+        ("import wavenet.commands.export, wavenet.commands.sample, wavenet.commands.score", ["torch", "lightning"]),
         ("import wavenet.inference.checkpoint, wavenet.inference.search", ["lightning", "tensorboard", "torchmetrics"]),
     ],
 )

@@ -38,7 +38,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="the folders of an environment have other names there")
 def test_the_wheel_fits_and_samples_where_there_is_no_clone(installed: Path, words_file: Path, tmp_path: Path) -> None:
     def call(*arguments: str) -> str:
-        command = [str(installed / "wavenet"), *arguments]
+        command = [str(installed / "python"), "-m", "wavenet", *arguments]  # the script runs the Python that pip ran in
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -51,6 +51,8 @@ def test_the_wheel_fits_and_samples_where_there_is_no_clone(installed: Path, wor
     (metrics,) = tmp_path.rglob("metrics.json")
     assert json.loads(metrics.read_text(encoding="utf-8"))["seed"] == 1337  # the default configuration was found
     assert len(call("sample", "-n", "3").splitlines()) == 3
+    call("export", "--output", "words.html")
+    assert "Look inside" in (tmp_path / "words.html").read_text(encoding="utf-8")
     bundled = installed.parent.glob("lib/python*/site-packages/wavenet/data/world_names.tsv")
     assert next(bundled).read_bytes() == (ROOT / "data" / "world_names.tsv").read_bytes()
     assert not (tmp_path / "data").exists()

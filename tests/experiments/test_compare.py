@@ -214,9 +214,7 @@ def test_what_is_wrong_is_said_in_a_line_before_anything_runs(
 
 def test_a_missing_extra_is_named(here: Path, write: Write, cli_error: Error, monkeypatch: pytest.MonkeyPatch) -> None:
     found = util.find_spec
-    monkeypatch.setattr(
-        "wavenet.experiments.extras.find_spec", lambda name: None if name == "matplotlib" else found(name)
-    )
+    monkeypatch.setattr("wavenet.extras.find_spec", lambda name: None if name == "matplotlib" else found(name))
     error = cli_error("compare", write("tiny"))
     assert error.startswith("error: matplotlib is not installed: pip install '.[report]'")
 

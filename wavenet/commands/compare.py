@@ -41,7 +41,7 @@ def main(name: str, arguments: list[str]) -> None:
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} not found: expected a configuration to train, or the folder of a finished run")
-    from wavenet.experiments.extras import require
+    from wavenet.extras import require
 
     require("report")
     from wavenet.experiments.compare import compare_configs, compare_runs

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from wavenet.inference.model import Label, TrainedModel
 
 
-def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
+def add_output(parser: Parser) -> None:
+    """Options that say where results go, and how they look."""
+    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
+    parser.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
+
+
+def parse(
+    name: str,
+    add_arguments: Callable[[Parser], None],
+    example: str,
+    arguments: list[str],
+    add_output: Callable[[Parser], None] = add_output,
+) -> Namespace:
     """The options of a command that uses a trained model."""
     summary = COMMANDS[name].summary
     parser = Parser(
@@ -36,8 +48,7 @@ def parse(name: str, add_arguments: Callable[[Parser], None], example: str, argu
     which.add_argument("--ckpt_path", metavar="PATH", help="a checkpoint, or a folder with runs, of which the newest")
     which.add_argument("--experiment", metavar="NAME", help="the newest run of runs/NAME; by default of all runs")
     parser.add_argument("--threads", type=int, help="threads to run on; by default as many as pay")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
-    parser.add_argument("--output", metavar="FILE", help="where to write; by default to stdout")
+    add_output(parser)
     return parser.parse_args(arguments)
 
 
@@ -99,6 +110,11 @@ def mixture_of(text: str) -> dict[str, float]:
 
 def model_of(options: Namespace) -> TrainedModel:
     """The model of the checkpoint that was asked for, or of the newest run; says on stderr which it is."""
+    return load_model(checkpoint_of(options), options.threads)
+
+
+def checkpoint_of(options: Namespace) -> Path:
+    """The checkpoint that was asked for, or that of the newest run; says on stderr which it is."""
     given = None if options.ckpt_path is None else Path(options.ckpt_path)
     if given is not None:
         found = find_checkpoint(given)
@@ -106,11 +122,16 @@ def model_of(options: Namespace) -> TrainedModel:
         found = newest_checkpoint(RUNS if options.experiment is None else experiment_folder(options.experiment))
     if found != given:
         sys.stderr.write(f"using {found}\n")
+    return found
+
+
+def load_model(checkpoint: Path, threads: int | None) -> TrainedModel:
+    """The model of a checkpoint, to run on so many threads, or on as many as pay."""
     from wavenet.inference.checkpoint import load
     from wavenet.network.threads import set_threads
 
-    model = load(found)
-    set_threads(model.network, options.threads)
+    model = load(checkpoint)
+    set_threads(model.network, threads)
     return model
 
 

@@ -94,6 +94,18 @@ def lines(
             yield text(row) + "\n"
 
 
+def target_of(path: str) -> Path:
+    """Where a file is to be written.
+
+    Raises:
+        ArgumentError: It is a folder, or in none.
+    """
+    target = Path(path).resolve()
+    if target.is_dir() or not target.parent.is_dir():
+        raise ArgumentError("output", f"must be a file in an existing folder, got {path}")
+    return target
+
+
 @contextmanager
 def opened(path: str | None) -> Iterator[IO[str]]:
     """Stdout, or a file that takes its place when all is written, and leaves nothing if that fails."""
@@ -106,9 +118,7 @@ def opened(path: str | None) -> Iterator[IO[str]]:
         except OSError as error:
             raise OSError(f"cannot write to stdout: {error.strerror}") from error
         return
-    target = Path(path).resolve()
-    if target.is_dir() or not target.parent.is_dir():
-        raise ArgumentError("output", f"must be a file in an existing folder, got {path}")
+    target = target_of(path)
     if target.exists() and not target.is_file():  # a pipe or a device
         with open(target, "w", encoding="utf-8", newline="") as stream:
             yield stream

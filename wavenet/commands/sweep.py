@@ -28,7 +28,7 @@ def main(name: str, arguments: list[str]) -> None:
         raise UsageError(f"{path} not found: expected a file with a space to search, such as configs/sweeps/rates.yaml")
     options.name = path.stem if options.name is None else options.name
     how = how_to_run(options)
-    from wavenet.experiments.extras import require
+    from wavenet.extras import require
 
     require("report", "sweep")
     from wavenet.experiments.search_report import BEST_CONFIG, report_search

@@ -1,11 +1,11 @@
-"""What reports and searches need beyond training: packages that are installed on request."""
+"""What some commands need beyond training and sampling: packages that are installed on request."""
 
 from importlib.util import find_spec
 
 from wavenet.runs import IN_CLONE
 
-PACKAGES = {"report": "matplotlib", "sweep": "optuna"}
-"""The extras of setup.cfg, and the package that each brings."""
+PACKAGES = {"report": ["matplotlib"], "sweep": ["optuna"], "onnx": ["onnx", "onnxscript"]}
+"""The extras of setup.cfg, and the packages of each that this one imports."""
 
 
 def require(*extras: str) -> None:
@@ -14,7 +14,7 @@ def require(*extras: str) -> None:
     Examples:
         >>> require()
     """
-    missing = [PACKAGES[extra] for extra in extras if find_spec(PACKAGES[extra]) is None]
+    missing = [package for extra in extras for package in PACKAGES[extra] if find_spec(package) is None]
     if missing:
         where = "" if IN_CLONE else ", in a clone of the project"
         verb = "is" if len(missing) == 1 else "are"

@@ -1,0 +1,1 @@
+"""A trained network outside of Python: ONNX files, and one HTML page. Needs torch, not Lightning."""
