@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from wavenet.commands.main import COMMANDS, Parser, program
-from wavenet.commands.options import checkpoint_of
+from wavenet.commands.options import checkpoint_named
 from wavenet.errors import ArgumentError, UsageError
 from wavenet.runs import command
 
@@ -31,7 +31,7 @@ def main(name: str, arguments: list[str]) -> None:
     parser.add_argument("--output", metavar="FILE", required=True, help="the checkpoint to write")
     parser.add_argument("--threads", type=int, help="threads to measure losses on; by default as many as pay")
     options = parser.parse_args(arguments)
-    output, paths = Path(options.output), [checkpoint_of(run) for run in options.runs]
+    output, paths = Path(options.output), [checkpoint_named(run) for run in options.runs]
     check_members(paths)
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise ArgumentError("output", f"must be a file in an existing folder, got {output}")

@@ -135,7 +135,7 @@ def load_model(checkpoint: Path, threads: int | None) -> TrainedModel:
     return model
 
 
-def checkpoint_of(what: str) -> Path:
+def checkpoint_named(what: str) -> Path:
     """The checkpoint that an argument means: one itself, that of a run's folder, or of an experiment's newest run.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from wavenet.commands.main import COMMANDS, Parser, program
-from wavenet.commands.options import checkpoint_of
+from wavenet.commands.options import checkpoint_named
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.runs import RUNS, RunFolder, newest_checkpoint
 
@@ -36,13 +36,13 @@ def main(name: str, arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, help="threads to run on; by default as many as pay")
     options = parser.parse_args(arguments)
     check_at_least(1, num_samples=options.num_samples)
-    path = newest_checkpoint(RUNS) if options.run is None else checkpoint_of(options.run)
+    path = newest_checkpoint(RUNS) if options.run is None else checkpoint_named(options.run)
     if options.run is None or path != Path(options.run):
         sys.stderr.write(f"using {path}\n")
     folder = folder_of(path) if options.output is None else Path(options.output)
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("output", f"must be a folder, got the file {folder}")
-    from wavenet.experiments.extras import require
+    from wavenet.extras import require
 
     require("report")
     from wavenet.experiments.learned_report import learn_about, write_report
