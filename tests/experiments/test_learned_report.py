@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.conftest import run_cli
-from wavenet.experiments import extras, glyphs, learned_report
+from wavenet import extras
+from wavenet.experiments import glyphs, learned_report
 from wavenet.experiments.glyphs import Glyphs
 from wavenet.experiments.learned import Mean, Point
 from wavenet.experiments.learned_figures import draw_characters, draw_embedding, draw_frequencies
