@@ -7,7 +7,7 @@ import torch
 
 Content = dict[str, Any]
 Change = Callable[[Content], object]
-WEIGHT, VARIANCE = "network.2.weight", "network.3.running_var"
+WEIGHT, VARIANCE = "network.0.2.weight", "network.0.3.running_var"
 
 
 def put(*path: Any, value: Any) -> Change:
@@ -51,7 +51,7 @@ FOR_ALL: dict[str, Change] = {  # no command can use these
     "a weight without a name": put("state_dict", 5, value=torch.zeros(2)),
     "weights that are no mapping": put("state_dict", value=[1]),
     "a variance below zero": put("state_dict", VARIANCE, value=torch.full((8,), -1.0)),
-    "a count below zero": put("state_dict", "network.3.num_batches_tracked", value=torch.tensor(-1)),
+    "a count below zero": put("state_dict", "network.0.3.num_batches_tracked", value=torch.tensor(-1)),
     "no settings": put("hyper_parameters", value=None),
     "an alphabet that is a list": put("hyper_parameters", "alphabet", value=["a"]),
     "an alphabet that steers terminals": put("hyper_parameters", "alphabet", value="\x1bbcdefghij"),

@@ -79,7 +79,7 @@ def test_scalars(get: Get, run_root: Path) -> None:
     assert tags >= {
         "train/loss", "val/loss", "val/ngram_loss", "val/perplexity", "val/bits_per_character", "train/learning_rate",
         "train/seconds_per_step", "train/gradient_norm", "samples/new", "final/val_loss", "final/test_loss",
-        "update_ratio/0.weight", "update_ratio/6.0.weight", "update_ratio/9.weight", "dead_units/6.2",
+        "update_ratio/0.0.weight", "update_ratio/0.6.0.weight", "update_ratio/0.9.weight", "dead_units/0.6.2",
     }  # fmt: skip
     metrics = json.loads((run_root / RUN / "metrics.json").read_text(encoding="utf-8"))
     points = {tag: get("scalars/scalars", tag=tag, run=RUN) for tag in tags}
@@ -87,7 +87,7 @@ def test_scalars(get: Get, run_root: Path) -> None:
     assert points["val/loss"][-1][2] == pytest.approx(metrics["last"]["val/loss"], abs=1e-5)
     assert points["final/test_loss"][-1][2] == pytest.approx(metrics["test/loss"], abs=1e-5)
     assert [point[1] for point in points["train/gradient_norm"]] == [3, 7, 11]
-    assert all(-13 < point[2] < 0 for point in points["update_ratio/6.0.weight"])
+    assert all(-13 < point[2] < 0 for point in points["update_ratio/0.6.0.weight"])
     assert all(0 < point[2] < 1 for point in points["train/seconds_per_step"])
     assert all(0 <= point[2] <= 1 for point in points["samples/new"])
 
@@ -101,9 +101,9 @@ def test_the_losses_share_a_chart(get: Get) -> None:
 def test_histograms(get: Get) -> None:
     tags = set(get("histograms/tags")[RUN])
     assert tags >= {
-        "activations/4", "gradients/6.0.weight", "running_mean/3", "running_var/6.1",
+        "activations/0.4", "gradients/0.6.0.weight", "running_mean/0.3", "running_var/0.6.1",
     }  # fmt: skip
-    histograms = get("histograms/histograms", tag="activations/6.2", run=RUN)
+    histograms = get("histograms/histograms", tag="activations/0.6.2", run=RUN)
     assert len(histograms) == 3
     assert sum(bucket[2] for bucket in histograms[0][2]) > 8
 
