@@ -159,7 +159,7 @@ def test_crafted_files_end_in_one_line(tiny_run: Path, wide_run: Path, tmp_path:
 def test_weights_that_are_too_large_for_a_member_are_refused(tiny_run: Path, tmp_path: Path) -> None:
     first = tiny_run / "checkpoints" / "best.ckpt"
     content = ensemble([first, first])
-    weight = content["state_dict"]["network.1.0.weight"]
+    weight = content["state_dict"]["network.1.0.0.weight"]
     weight.copy_(torch.full_like(weight, 3e38))
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match="so large that nothing can be computed"):

@@ -28,8 +28,8 @@ FEWEST_EPOCHS = 3
 SAMPLED = 100_000
 """Words that stand for all, where there are very many."""
 
-MOST_LOGITS = 2**22
-"""Logits in a table of n-grams: 131,072 rows for the letters of English."""
+MOST_LOGITS = 2**23
+"""Logits in a table of n-grams: 262,144 rows for the letters of English."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
