@@ -36,6 +36,7 @@ FIXED = {
     "model.network.hidden_dim": 128,
     "model.network.dropout": 0.0,
     "model.network.block_size": 8,
+    "model.network.ngram_rows": 0,
     "model.optimization.learning_rate": 0.025,
     "model.optimization.weight_decay": 0.01,
 }
