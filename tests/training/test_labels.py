@@ -126,7 +126,6 @@ def test_what_tensorboard_shows_of_labels(labelled_run: Path) -> None:
 
 def test_a_run_without_labels_says_nothing_of_them(tiny_run: Path) -> None:
     content = read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")
-    assert content["format"] == 2
     assert set(content["hyper_parameters"]) >= {"alphabet", "network", "optimization"}
     assert "labels" not in content["hyper_parameters"]
     assert "label_column" not in content["WordsDataModule"]

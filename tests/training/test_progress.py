@@ -8,6 +8,8 @@ from rich.console import Console
 
 from tests.networks import lecture
 from tests.training.test_callbacks import fit
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
 from wavenet.training.callbacks.final_validation import FinalValidation
 from wavenet.training.callbacks.layer_table import layer_table
 from wavenet.training.callbacks.progress import StepProgress
@@ -60,6 +62,14 @@ def test_the_layer_table_shows_the_shapes_of_the_notes() -> None:
         assert shape in text
     assert "76,579" in text
     assert len([line for line in text.splitlines() if line.startswith("│")]) == len(network) + 1
+
+
+def test_the_layer_table_shows_the_table_of_ngrams_beside_the_network() -> None:
+    console = Console(record=True, width=100, file=StringIO())
+    console.print(layer_table(build(NetworkConfig(ngram_rows=64), 27), torch.zeros(32, 8, dtype=torch.long)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
+    assert ["NgramLogits(64, 27, mode='sum')", "(32, 27)", f"{64 * 27:,}"] in rows
+    assert rows[-2] == ["Sum of all", "(32, 27)", f"{76_579 + 64 * 27:,}"]
 
 
 @pytest.mark.parametrize(("accumulate", "last"), [(1, "step 15 of 15"), (2, "step 9 of 9")])
