@@ -30,7 +30,7 @@ def test_losses_are_those_of_the_best_checkpoint_and_of_the_last_step(tiny_run: 
     path = tiny_run / "checkpoints" / "best.ckpt"
     data = WordsDataModule(str(words_file))
     torch.manual_seed(0)
-    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8, ngram_rows=64))
     metrics = collect_metrics(model, data, path, Training(steps=99, seconds=1.0, seed=1, threads=1))
     recorded = json.loads((tiny_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["step"] == 12
@@ -54,7 +54,7 @@ def test_of_a_large_list_a_part_of_train_is_measured(
 ) -> None:
     monkeypatch.setattr("wavenet.training.report.MEASURED", 7)
     data = WordsDataModule(str(words_file), batching=batching)
-    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8))
+    model = LanguageModel(data.alphabet, NetworkConfig(embedding_dim=4, hidden_dim=8, ngram_rows=64))
     metrics = collect_metrics(model, data, None, Training(steps=0, seconds=1.0, seed=1, threads=1))
     scored = TrainedModel(model.network, model.vocabulary).score(data.split.train.words[:7])
     tokens = sum(len(score.word) + 1 for score in scored)

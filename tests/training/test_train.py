@@ -40,7 +40,7 @@ def test_a_run_leaves_what_it_promises(tiny_run: Path, words_file: Path) -> None
         "longest_word": 8,
     }
     assert metrics["steps"] == 12
-    assert metrics["parameters"] == 511
+    assert metrics["parameters"] == 1215
     assert metrics["versions"]["torch"] == torch.__version__
 
 
