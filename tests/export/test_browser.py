@@ -268,7 +268,7 @@ def test_making_words_by_mouse(touched: tuple[Browser, TrainedModel], downloads:
     browser.click("#wanted .primary")
     browser.wait("!document.querySelector('#stop').disabled")
     browser.click("#stop")
-    browser.wait("document.querySelector('#made').textContent.includes('seed 7')")
+    browser.wait("document.querySelector('#made').textContent.endsWith('; stopped · seed 7')")
     assert browser.js("document.querySelector('#stop').disabled")
 
 

@@ -13,6 +13,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
   const input = $("word");
   let nodes = [], forks = []; // [level][place]: the elements of the tree, level 0 being the characters
   let seen; // what is shown, so that it is not drawn twice
+  let summary = ""; // what is said of it
 
   /** The tokens up to the cursor, and the one after it; characters that the network does not know end the word. */
   function read() {
@@ -47,7 +48,8 @@ export function setUpLooking({ network, vocabulary, direction }) {
     const highest = probabilities[order[0]];
     const likeliest = order.slice(0, 3).map((token) => `${name(token)} ${percent(probabilities[token])}`).join(", ");
     const rest = shown.length < order.length ? `; the ${MOST_BARS} likeliest of ${order.length} are shown` : "";
-    say($("reading"), `After ${before.length ? `“${isolated(vocabulary.decode(before))}”` : "nothing"}: ${likeliest}${rest}`);
+    summary = `After ${before.length ? `“${isolated(vocabulary.decode(before))}”` : "nothing"}: ${likeliest}${rest}`;
+    say($("reading"), summary);
     const isAtEnd = input.selectionStart === input.value.length;
     $("bars").replaceChildren(...shown.map((token, i) => {
       const bar = element("i"), label = `${name(token)} ${percent(probabilities[token])}`;
@@ -135,8 +137,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
 
   function untrace() {
     trace();
-    seen = undefined;
-    update();
+    say($("reading"), summary);
   }
 
   /** The node that an arrow key goes to: up to what joins a node, down to the newest of what it joins, or beside it. */
@@ -179,9 +180,15 @@ export function setUpLooking({ network, vocabulary, direction }) {
   for (const event of ["mouseover", "focusin"]) {
     $("tree").addEventListener(event, ({ target }) => target.closest(".node") && trace(target.closest(".node")));
   }
-  $("tree").addEventListener("mouseleave", untrace);
+  $("tree").addEventListener("mouseleave", () => {
+    const present = document.activeElement.closest("#tree .node");
+    present ? trace(present) : untrace();
+  });
   $("tree").addEventListener("focusout", ({ relatedTarget }) => $("tree").contains(relatedTarget) || untrace());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", untrace);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    seen = undefined; // the colours are others
+    update();
+  });
   $("levels").textContent = legend(network);
   return (word) => {
     input.value = word;
