@@ -33,6 +33,7 @@ COMMANDS = {
     "top": Command("top", "list the most probable words, exactly and in order"),
     "score": Command("score", "say how probable words are"),
     "export": Command("export", "write a trained model as a file for other programs"),
+    "import": Command("importing", "make a checkpoint of the weights of the lecture's notebook"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),
     "lecture": Command("compare", "train the lecture's configurations, and report beside what it published"),
     "sweep": Command("sweep", "search for the best settings in the ranges of a file"),
