@@ -14,10 +14,9 @@ from urllib.request import urlopen
 import websocket
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OPTIONS = (
+HEADLESS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
-    "--remote-allow-origins=*",
+    "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 PATIENCE = 60  # seconds
 
@@ -132,7 +131,7 @@ KEY_CODES = {
 def chromium(folder: Path) -> Iterator[Browser]:
     """A browser with an empty profile in a folder, where it also saves files."""
     profile = folder / "profile"
-    command = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+    command = [str(CHROMIUM), *HEADLESS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         browser = Browser(page_address(profile))

@@ -268,7 +268,7 @@ def test_making_words_by_mouse(touched: tuple[Browser, TrainedModel], downloads:
     browser.click("#wanted .primary")
     browser.wait("!document.querySelector('#stop').disabled")
     browser.click("#stop")
-    browser.wait("document.querySelector('#made').textContent.includes('seed 7')")
+    browser.wait("document.querySelector('#made').textContent.endsWith('; stopped · seed 7')")
     assert browser.js("document.querySelector('#stop').disabled")
 
 
@@ -426,3 +426,13 @@ def test_nothing_is_cut_off(size: tuple[int, int], dark: bool, page: Any, tmp_pa
         outside = f"""[...document.querySelectorAll('#{view} *')].filter((part) =>
             part.getBoundingClientRect().right > {size[0]} + 1 || part.getBoundingClientRect().left < -1)"""
         assert browser.js(f"{outside}.map((part) => part.outerHTML.slice(0, 80))") == []
+
+
+def test_a_tree_that_does_not_fit_shows_its_newest_characters(page: Any, tmp_path: Path) -> None:
+    browser: Browser = page(model_of(NetworkConfig(32, 2, 4, 8), WORDS, tmp_path / "words.txt"))
+    browser.show(360, 740)
+    browser.click("#tab-look")
+    fill(browser, "#word", "sobe")
+    place = "[...document.querySelectorAll('.letter')].at(-1).getBoundingClientRect()"
+    browser.wait(f"{place}.right <= 360 && {place}.left > 300")
+    assert browser.js("document.documentElement.scrollWidth") <= 360

@@ -1,7 +1,6 @@
 """The pages of a real TensorBoard server, read over HTTP, and two of them in a real browser."""
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.browser import CHROMIUM, HEADLESS
 from tests.conftest import TINY, run_cli
 
 RUN = "default/version_0"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LINE = (255, 112, 67)  # the colour of the first run
 
 Get = Callable[..., Any]
@@ -149,8 +148,7 @@ def test_hyper_parameters(get: Get, run_root: Path) -> None:
 def test_charts_are_drawn_in_a_browser(page: str, address: str, tmp_path: Path) -> None:
     picture = tmp_path / f"{page}.png"
     options = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", "--window-size=1400,1000",
+        *HEADLESS, "--window-size=1400,1000",
         "--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}",
     )  # fmt: skip
     subprocess.run([str(CHROMIUM), *options, f"{address}/#{page}"], check=True, capture_output=True, timeout=120)

@@ -36,6 +36,7 @@ COMMANDS = {
     "ensemble": Command("ensemble", "make one model of several, whose probabilities are the mean of theirs"),
     "report": Command("report", "show what a trained model has learned, in figures on one page"),
     "export": Command("export", "write a trained model as a file for other programs"),
+    "import": Command("importing", "make a checkpoint of the weights of the lecture's notebook"),
     "compare": Command("compare", "train configurations with several seeds, or take finished runs, and report on them"),
     "lecture": Command("compare", "train the lecture's configurations, and report beside what it published"),
     "sweep": Command("sweep", "search for the best settings in the ranges of a file"),

@@ -154,7 +154,8 @@ def purpose(facts: Facts) -> str:
 def origin(facts: Facts, packed_loss: float | None) -> str:
     """How the network was made, in a sentence."""
     source, losses = facts.trained_on, facts.losses
-    said = f"It is a hierarchical WaveNet of {facts.parameters:,} weights, trained by wavenet {facts.version}"
+    read = "character" if facts.block_size == 1 else f"{facts.block_size} characters"
+    said = f"It reads the last {read}, has {facts.parameters:,} weights, and was trained by wavenet {facts.version}"
     if source is not None:
         said += f" on {source.words['train']:,} of the words"
     if losses:

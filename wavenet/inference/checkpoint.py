@@ -202,6 +202,33 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
         torch.save(content, file)
 
 
+def read_plain(path: Path, what: str, expected: str) -> Any:
+    """What ``torch.save`` has written to a file, on the CPU, if it is plain data; nothing in it is ever executed.
+
+    Args:
+        path: The file.
+        what: What it should be, for the messages: ``a checkpoint``.
+        expected: The same, more exactly.
+
+    Raises:
+        OSError: The file is missing, a directory or unreadable.
+        CheckpointError: The file is truncated, or holds a pickled object that is not plain data.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{what.split()[-1]} not found: {path}")
+    with open_regular(path, f"{what} file") as file:
+        try:
+            check_archive(file)
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except (ValueError, pickle.UnpicklingError) as error:
+            reason = error if isinstance(error, ArchiveError) else "it holds what is not plain data"
+            raise CheckpointError(f"{path} was refused: {reason}; nothing in it was executed") from None
+        except Exception as error:  # torch.load has no error class of its own for what is not a checkpoint
+            raise CheckpointError(f"{path} is truncated or not {what}: expected {expected}") from error
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. Only plain data is read; nothing in the file is ever executed.
 
@@ -210,22 +237,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: The file is truncated, is not a checkpoint, holds a pickled object that is not plain data, or
             was written by a newer version.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"checkpoint not found: {path}")
-    with open_regular(path, "a checkpoint file") as file:
-        try:
-            check_archive(file)
-            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except MemoryError:
-            raise
-        except (ValueError, pickle.UnpicklingError) as error:
-            reason = error if isinstance(error, ArchiveError) else "it holds what is not plain data"
-            raise CheckpointError(f"{path} was refused: {reason}; nothing in it was executed") from None
-        except Exception as error:  # torch.load has no error class of its own for what is not a checkpoint
-            raise CheckpointError(
-                f"{path} is truncated or not a checkpoint: expected a .ckpt file written by training"
-            ) from error
+    content: dict[str, Any] = read_plain(Path(path), "a checkpoint", "a .ckpt file written by training")
     missing = {"state_dict", "hyper_parameters"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise CheckpointError(f"{path} is not a wavenet checkpoint: expected the entries {', '.join(sorted(missing))}")

@@ -6,13 +6,14 @@ import { strip } from "./strip.js";
 import { Tree, logProbabilities } from "./tree.js";
 import { visible } from "./vocabulary.js";
 
-const MOST_BARS = 40; // characters; of more, the likeliest are shown
+const MOST_BARS = 32; // characters; of more, the likeliest are shown
 const SVG = "http://www.w3.org/2000/svg";
 
 export function setUpLooking({ network, vocabulary, direction }) {
   const input = $("word");
   let nodes = [], forks = []; // [level][place]: the elements of the tree, level 0 being the characters
   let seen; // what is shown, so that it is not drawn twice
+  let summary = ""; // what is said of it
 
   /** The tokens up to the cursor, and the one after it; characters that the network does not know end the word. */
   function read() {
@@ -46,8 +47,9 @@ export function setUpLooking({ network, vocabulary, direction }) {
     const shown = order.slice(0, MOST_BARS).sort((a, b) => a - b);
     const highest = probabilities[order[0]];
     const likeliest = order.slice(0, 3).map((token) => `${name(token)} ${percent(probabilities[token])}`).join(", ");
-    const rest = shown.length < order.length ? `; the ${MOST_BARS} likeliest of ${order.length} are shown` : "";
-    say($("reading"), `After ${before.length ? `“${isolated(vocabulary.decode(before))}”` : "nothing"}: ${likeliest}${rest}`);
+    const rest = shown.length < order.length ? `; the ${MOST_BARS} likeliest of ${order.length.toLocaleString("en")} are shown` : "";
+    summary = `After ${before.length ? `“${isolated(vocabulary.decode(before))}”` : "nothing"}: ${likeliest}${rest}`;
+    say($("reading"), summary);
     const isAtEnd = input.selectionStart === input.value.length;
     $("bars").replaceChildren(...shown.map((token, i) => {
       const bar = element("i"), label = `${name(token)} ${percent(probabilities[token])}`;
@@ -70,7 +72,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
     const size = network.blockSize, { levels } = network;
     const context = [...Array(size).fill(BOUNDARY), ...before].slice(-size);
     nodes = [], forks = [];
-    $("tree").style.gridTemplateColumns = `repeat(${size}, minmax(14px, 1fr))`;
+    $("tree").style.gridTemplateColumns = `repeat(${size}, minmax(20px, 1fr))`;
     for (let level = 0; level <= levels.length; level++) {
       const rows = tree.nodes(row, level), span = size / rows.length;
       const values = rows.map((number) => tree.outputs[level].row(number));
@@ -88,7 +90,13 @@ export function setUpLooking({ network, vocabulary, direction }) {
     }
     nodes.at(-1)[0].tabIndex = 0;
     $("tree").replaceChildren(...nodes.map((row, level) => [...row, ...forks[level]]).reverse().flat());
+    showNewest();
     trace();
+  }
+
+  /** Scrolls to the newest characters, where not all fit. */
+  function showNewest() {
+    $("tree").scrollLeft = (direction === "rtl" ? -1 : 1) * $("tree").scrollWidth;
   }
 
   function letter(token) {
@@ -135,8 +143,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
 
   function untrace() {
     trace();
-    seen = undefined;
-    update();
+    say($("reading"), summary);
   }
 
   /** The node that an arrow key goes to: up to what joins a node, down to the newest of what it joins, or beside it. */
@@ -179,9 +186,16 @@ export function setUpLooking({ network, vocabulary, direction }) {
   for (const event of ["mouseover", "focusin"]) {
     $("tree").addEventListener(event, ({ target }) => target.closest(".node") && trace(target.closest(".node")));
   }
-  $("tree").addEventListener("mouseleave", untrace);
+  $("tree").addEventListener("mouseleave", () => {
+    const present = document.activeElement.closest("#tree .node");
+    present ? trace(present) : untrace();
+  });
   $("tree").addEventListener("focusout", ({ relatedTarget }) => $("tree").contains(relatedTarget) || untrace());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", untrace);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    seen = undefined; // the colours are others
+    update();
+  });
+  new ResizeObserver(showNewest).observe($("tree"));
   $("levels").textContent = legend(network);
   return (word) => {
     input.value = word;

@@ -7,15 +7,15 @@ import { scoreWords } from "./scoring.js";
 
 export function setUpMaking({ network, vocabulary, known, maxLength, name, direction }, lookInside) {
   let words = [];
-  let run = 0; // the number of the present search; another one, or the stop button, ends it
+  let search; // the present one; another one, or the stop button, ends it
 
   $("longest").value = maxLength;
   $("longest").max = $("shortest").max = Math.max(200, maxLength);
-  $("only-new-field").hidden = !known;
+  $("only-new-field").hidden = $("only-new-help").hidden = !known;
   $("words").dir = direction;
 
   async function make() {
-    const number = ++run, pause = breather();
+    const mine = (search = { isStopped: false }), pause = breather();
     const seed = $("seed").value === "" ? anySeed() : Number($("seed").value);
     let sampler;
     try {
@@ -28,13 +28,19 @@ export function setUpMaking({ network, vocabulary, known, maxLength, name, direc
     $("stop").disabled = false;
     for (const _ of sampler.draw(wanted, found)) {
       await pause();
-      if (number !== run) break;
+      if (mine.isStopped || mine !== search) break;
       if (performance.now() - begin > 500) say($("made"), `${plural(found.length, "word")} in ${plural(sampler.draws, "draw")} …`);
     }
-    if (number < run && !$("stop").disabled) return; // another search has begun
+    if (mine !== search) return;
     $("stop").disabled = true;
-    const missing = found.length < wanted ? (sampler.exhausted ? "; there are no more" : "; more hardly ever come") : "";
-    show(found, `${plural(found.length, "word")}${missing} · seed ${seed}`);
+    show(found, `${plural(found.length, "word")}${reason(mine, sampler, found.length < wanted)} · seed ${seed}`);
+  }
+
+  /** Why there are too few words, if there are. */
+  function reason({ isStopped }, { exhausted }, isShort) {
+    if (!isShort) return "";
+    if (isStopped) return "; stopped";
+    return exhausted ? "; there are no more" : "; more hardly ever come";
   }
 
   function samplerFor(seed) {
@@ -67,10 +73,7 @@ export function setUpMaking({ network, vocabulary, known, maxLength, name, direc
     event.preventDefault();
     make();
   });
-  $("stop").addEventListener("click", () => {
-    run++;
-    $("stop").disabled = true;
-  });
+  $("stop").addEventListener("click", () => (search.isStopped = true));
   for (const id of ["temperature", "top-p"]) {
     $(id).addEventListener("input", () => ($(`${id}-value`).textContent = Number($(id).value).toFixed(2)));
   }

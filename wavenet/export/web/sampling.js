@@ -4,6 +4,7 @@ import { BOUNDARY } from "./network.js";
 import { Tree } from "./tree.js";
 
 const BATCH = 256; // draws at a time, for which the network runs once a step
+const FEWEST_DRAWS = 200_000, DRAWS_PER_WORD = 100; // a search ends after both, whether or not there are enough words
 const MEMORY = 24_000_000; // numbers that a tree may hold before another one is begun
 const ROUNDING = 1e-6; // of probabilities, as in wavenet/inference/shaping.py
 
@@ -88,8 +89,9 @@ export class Sampler {
     return total(this.nodes[this.start].weights) === 0;
   }
 
-  /** Adds words to a list until there are so many, or none is left, or draws end; stops at each step, to be gone on with. */
-  *draw(number, found, most = 200_000 + 100 * number) {
+  /** Adds words to a list until there are so many, or no more come. It yields at each step of the network. */
+  *draw(number, found) {
+    const most = FEWEST_DRAWS + DRAWS_PER_WORD * number;
     while (found.length < number && !this.exhausted && this.draws < most) {
       const missing = number - found.length;
       const size = Math.min(BATCH, Math.ceil((1.1 * missing * (this.draws + 1)) / (found.length + 1)) + 8);
