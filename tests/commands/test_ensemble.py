@@ -20,7 +20,7 @@ def here(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         shutil.copytree(tiny_run, tmp_path / "runs" / name / "version_0")
     path = tmp_path / "runs" / "two" / "version_0" / "checkpoints" / "best.ckpt"
     content = read_checkpoint(path)
-    content["state_dict"]["network.0.weight"].mul_(3)
+    content["state_dict"]["network.0.0.weight"].mul_(3)
     torch.save(content, path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -35,16 +35,16 @@ class LabelGuesses(Callback):
 
     Args:
         pairs: Words times labels that are computed after a validation; at least 20 words are guessed.
-        num_words: Words of each label at the end.
+        num_samples: Words drawn for each label at the end.
         enabled: Whether anything is guessed.
 
     Raises:
-        ArgumentError: ``pairs`` or ``num_words`` is below 1.
+        ArgumentError: ``pairs`` or ``num_samples`` is below 1.
     """
 
-    def __init__(self, pairs: int = 10_000, num_words: int = 5, enabled: bool = True) -> None:
-        check_at_least(1, pairs=pairs, num_words=num_words)
-        self.pairs, self.num_words, self.enabled = pairs, num_words, enabled
+    def __init__(self, pairs: int = 10_000, num_samples: int = 5, enabled: bool = True) -> None:
+        check_at_least(1, pairs=pairs, num_samples=num_samples)
+        self.pairs, self.num_samples, self.enabled = pairs, num_samples, enabled
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         model, data = cast(LanguageModel, pl_module), cast(WordsDataModule, trainer.datamodule)  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ class LabelGuesses(Callback):
         trained = TrainedModel(model.network, model.vocabulary, data.trained_on, model.labels)
         rows = ["| label | words |", "| --- | --- |"]
         for name in model.labels.names[:MOST_LABELS]:
-            words = trained.sample(self.num_words, label=name, seed=0, max_draws=100 * self.num_words)
+            words = trained.sample(self.num_samples, label=name, seed=0, max_draws=100 * self.num_samples)
             rows.append(f"| {escaped(name)} | {escaped(', '.join(words))} |")
         for writer in writers(trainer):
             writer.add_text("labels/samples", "\n".join(rows), trainer.global_step)
