@@ -11,8 +11,8 @@ validation words best.
 The expected calibration error (ECE) is the mean distance, over words, between how sure a guess is and how often guesses
 that are as sure (tenths) are right. What labels cost is the time of a training step for each row of its batches, and
 names a second, of two networks that differ by their labels alone, measured in turn. Mixtures of two labels are made as
-the package makes them, from the mean of two embeddings, and from the mean of two networks' probabilities; it is shown how
-often the guess for such words is one of the two, and how probable each of them is on average.
+the package makes them, from the mean of two embeddings, and from the mean of two networks' probabilities; it is shown
+how often the guess for such words is one of the two, and how probable each of them is on average.
 
 Sources: Guo et al., "On calibration of modern neural networks" (2017), https://arxiv.org/abs/1706.04599.
 """
@@ -43,7 +43,7 @@ from wavenet.training.module import LanguageModel
 
 BINS = 10
 SMOOTHING = (1.0, 0.3, 0.1, 0.03)  # of naive Bayes
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # of logistic regression: the inverse of its regularisation
+STRENGTHS = (0.1, 0.3, 1.0)  # of logistic regression: the inverse of its regularisation
 STEPS, NAMES = 30, 2_000  # of the measurement of speed
 PAIRS = [("Finnish", "Japanese"), ("Irish", "Yoruba"), ("Italian", "Polish")]  # that are mixed half and half
 MIXED, LONGEST = 500, 40  # words of each mixture, and their longest
