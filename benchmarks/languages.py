@@ -10,7 +10,9 @@ validation words best.
 
 The expected calibration error (ECE) is the mean distance, over words, between how sure a guess is and how often guesses
 that are as sure (tenths) are right. What labels cost is the time of a training step for each row of its batches, and
-names a second, of two networks that differ by their labels alone, measured in turn.
+names a second, of two networks that differ by their labels alone, measured in turn. Mixtures of two labels are made as
+the package makes them, from the mean of two embeddings, and from the mean of two networks' probabilities; it is shown
+how often the guess for such words is one of the two, and how probable each of them is on average.
 
 Sources: Guo et al., "On calibration of modern neural networks" (2017), https://arxiv.org/abs/1706.04599.
 """
@@ -25,21 +27,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from common import parser, show
+from torch import nn
 from torch.nn import functional as F
 
 from wavenet.corpus.labels import label_in
 from wavenet.corpus.splitting import Part
+from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.inference.checkpoint import load
 from wavenet.inference.model import TrainedModel
 from wavenet.network.sliding import run
+from wavenet.network.stepping import start, step
 from wavenet.runs import find_checkpoint
 from wavenet.training.data import WordsDataModule
 from wavenet.training.module import LanguageModel
 
 BINS = 10
 SMOOTHING = (1.0, 0.3, 0.1, 0.03)  # of naive Bayes
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # of logistic regression: the inverse of its regularisation
+STRENGTHS = (0.1, 0.3, 1.0)  # of logistic regression: the inverse of its regularisation
 STEPS, NAMES = 30, 2_000  # of the measurement of speed
+PAIRS = [("Finnish", "Japanese"), ("Irish", "Yoruba"), ("Italian", "Polish")]  # that are mixed half and half
+MIXED, LONGEST = 500, 40  # words of each mixture, and their longest
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,6 +138,37 @@ def draw(path: Path, curves: dict[str, list[tuple[float, float, int]]]) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
+def mixed_words(networks: list[nn.Sequential], vocabulary: Vocabulary, seed: int = 0) -> list[str]:
+    """Words whose characters are drawn from the mean of the probabilities of several networks."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens, rows = torch.zeros(MIXED, dtype=torch.long), []
+    with torch.no_grad():
+        states = [start(network, MIXED) for network in networks]
+        for _ in range(LONGEST):
+            probs = [step(network, tokens, state).softmax(1) for network, state in zip(networks, states, strict=True)]
+            tokens = torch.multinomial(torch.stack(probs).mean(0), 1, generator=generator).squeeze(1)
+            rows.append(tokens)
+    spelled = (row[: row.index(BOUNDARY)] for row in torch.stack(rows, dim=1).tolist() if BOUNDARY in row)
+    return [vocabulary.decode(row) for row in spelled if row]
+
+
+def mixtures(model: TrainedModel) -> list[list[str]]:
+    """How words of a mixture are guessed, if embeddings are mixed and if probabilities are: rows of a table."""
+    table, names = [], model.known_labels.names
+    for one, other in PAIRS if {name for pair in PAIRS for name in pair} <= set(names) else [(names[0], names[-1])]:
+        by_way = {
+            "of embeddings": model.sample(MIXED, label={one: 1, other: 1}, seed=0),
+            "of probabilities": mixed_words([model.network_for(one), model.network_for(other)], model.vocabulary),
+        }
+        for way, words in by_way.items():
+            guesses = model.guess(words)
+            either = statistics.mean(guess.label in (one, other) for guess in guesses)
+            shares = [statistics.mean(guess.probabilities[name] for guess in guesses) for name in (one, other)]
+            cells_of = [f"{one}, {other}", way, f"{either:.1%}", *(f"{share:.1%}" for share in shares)]
+            table.append([*cells_of, ", ".join(words[:4])])
+    return table
+
+
 def step_seconds(model: LanguageModel, batches: list[Any]) -> float:
     """Seconds of the processor for a row of training, the median over steps."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
@@ -196,6 +234,8 @@ def main() -> None:
     if options.figure:
         both = np.concatenate([val.targets, test.targets])
         draw(options.figure, {who: reliability(np.concatenate(pair), both) for who, pair in found.items()})
+    columns = ["half and half", "mean", "either guessed", "one", "other", "such as"]
+    show("mixtures of two labels", columns, mixtures(model))
     path = options.path or model.trained_on.path
     rows = speed(path, model, options.repeats)
     show("what labels cost, in time of the processor", ["what", "without labels", "with labels", "ratio"], rows)

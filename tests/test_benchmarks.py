@@ -76,7 +76,7 @@ def test_the_script_about_labels_runs(
 
     if find_spec("sklearn") is None:  # which only this script needs
         monkeypatch.setattr(languages, "baselines", dict)
-    for constant, value in {"STEPS": 2, "NAMES": 20}.items():
+    for constant, value in {"STEPS": 2, "NAMES": 20, "MIXED": 20}.items():
         monkeypatch.setattr(languages, constant, value)
     figure = tmp_path / "figure.png"
     options = ["--ckpt_path", str(labelled_run), "--figure", str(figure), "--repeats", "1"]

@@ -104,6 +104,8 @@ def test_a_run_with_labels(labelled_run: Path) -> None:
     labels = [fields[0] if fields else None for fields in model.split.val.labels]
     told = -sum(model.score([word], label=label)[0].log_prob for word, label in zip(words, labels, strict=True))
     assert metrics["val/loss"] == pytest.approx(told / total, abs=1e-5)
+    together = -sum(one.log_prob for one in model.score(words, labels=[label or "" for label in labels]))
+    assert together == pytest.approx(told, abs=1e-4)
     assert read_checkpoint(labelled_run / "checkpoints" / "best.ckpt")["format"] == 3
 
 

@@ -183,7 +183,7 @@ def same_words(corpora: Mapping[str, TrainedOn]) -> TrainedOn:
     """
     (name, first), *others = corpora.items()
     for other, corpus in others:
-        for what in ("sha256", "split_seed", "deduplicate"):
+        for what in ("sha256", "split_seed", "deduplicate", "label_column"):
             if (one := getattr(first, what)) != (another := getattr(corpus, what)):
                 raise ValueError(
                     f"{name} and {other} cannot be compared: expected the same words and split, got {what} {one} and "

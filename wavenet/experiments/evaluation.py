@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavenet.corpus import ngram
+from wavenet.corpus.labels import label_in
 from wavenet.corpus.splitting import Split
 from wavenet.inference.checkpoint import load
 
@@ -58,8 +59,12 @@ class HeldOut:
     def losses_of(self, run: FinishedRun, weights: str) -> dict[str, Floats]:
         """The loss (W,) of each word, in nats, by the set that it stands in."""
         model = load(run.checkpoint(weights))
-        val, test = (-np.array([one.log_prob for one in model.score(self.sets[name].words)]) for name in (VAL, TEST))
-        return self._by_set(val, test)
+        column = None if model.labels is None else run.corpus.label_column
+        losses = []
+        for part in (self.split.val, self.split.test):
+            labels = None if column is None else [label_in(fields, column) for fields in part.labels]
+            losses.append(-np.array([one.log_prob for one in model.score(part.words, labels=labels)]))
+        return self._by_set(*losses)
 
     def losses_of_ngram(self, order: int, vocab_size: int) -> dict[str, Floats]:
         """The same of an n-gram."""

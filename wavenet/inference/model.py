@@ -132,8 +132,17 @@ class TrainedModel:
         wanted = self._completed(novel, options)
         return top(self.network_for(label), self.vocabulary, num_words, max_beginnings=max_beginnings, **wanted)
 
-    def score(self, words: Sequence[str], *, label: Label = None) -> list[Score]:
-        """Log-probability and bits per character of each word: see :func:`wavenet.inference.scoring.score`."""
+    def score(self, words: Sequence[str], *, label: Label = None, labels: Sequence[str] | None = None) -> list[Score]:
+        """Log-probability and bits per character of each word: see :func:`wavenet.inference.scoring.score`.
+
+        Args:
+            words: The words.
+            label: What kind of words they all are.
+            labels: In its place, the label of each word; an empty one says nothing.
+        """
+        if labels is not None:
+            ids = [self.known_labels.encode(one) for one in labels]
+            return score(self.network, self.vocabulary, words, ids)
         return score(self.network_for(label), self.vocabulary, words)
 
     def explain(self, word: str, *, label: Label = None) -> list[Character]:

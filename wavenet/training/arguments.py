@@ -60,6 +60,22 @@ class Parser(LightningArgumentParser):
         raise UsageError(message)
 
 
+def settings_of_record(record: Record, trained_on: TrainedOn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that a checkpoint gives defaults, and those among them that cannot be others."""
+    fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
+    fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
+    fixed["data.alphabet"] = record.alphabet
+    fixed["data.label_counts"] = record.label_counts
+    column = trained_on.label_column
+    defaults = {f"data.{name}": getattr(trained_on, name) for name in ("split_seed", "deduplicate", "batching")}
+    defaults |= fixed | {"data.path": trained_on.path, "data.labels": column is not None}
+    if column is not None:
+        defaults["data.label_column"] = column
+    elif record.labels is None:
+        fixed["data.labels"] = False
+    return defaults, fixed
+
+
 class WordsCLI(LightningCLI):
     """Parses the options. Each of these wins over those before it: what stands in ``configs/default.yaml``, what a
     checkpoint and its run say, what ``--config`` says, and what is typed."""
@@ -251,17 +267,7 @@ class WordsCLI(LightningCLI):
         found = self._found(ckpt_path, TO_CONTINUE if subcommand == "fit" else TO_USE)
         record = record_to_use(found, going_on=subcommand == "fit")
         self.recorded = cast(TrainedOn, record.trained_on)
-        fixed = {f"model.network.{name}": value for name, value in asdict(cast(NetworkConfig, record.network)).items()}
-        fixed |= {f"model.optimization.{name}": value for name, value in record.optimization.items()}
-        fixed["data.alphabet"] = record.alphabet
-        fixed["data.label_counts"] = record.label_counts
-        column = self.recorded.label_column
-        defaults = {f"data.{name}": getattr(self.recorded, name) for name in ("split_seed", "deduplicate", "batching")}
-        defaults |= fixed | {"data.path": self.recorded.path, "data.labels": column is not None}
-        if column is not None:
-            defaults["data.label_column"] = column
-        elif record.labels is None:
-            fixed["data.labels"] = False
+        defaults, fixed = settings_of_record(record, self.recorded)
         if subcommand == "fit":
             self._take_settings_of_the_run(found, resuming)
             fixed = {name: value for name, value in fixed.items() if name not in MAY_CHANGE}

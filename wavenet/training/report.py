@@ -90,9 +90,8 @@ def collect_metrics(
     """The record of a run, and leaves the weights of ``checkpoint_path`` in the model.
 
     ``<split>/loss`` are those of the best checkpoint, which every later command uses, and ``<split>/standard_error``
-    say how exact they are; ``<split>/words`` is how many of its words were measured; :func:`of_labels` has what a model
-    with labels adds; ``last`` holds the losses of the
-    weights after the last step, ``ngram`` those of the n-gram.
+    say how exact they are; ``<split>/words`` is how many of its words were measured; ``last`` holds the losses of the
+    weights after the last step, ``ngram`` those of the n-gram; :func:`of_labels` says what there is of labels.
     """
     steps, baseline = training.steps, training.baseline
     waiting = {name: os.environ[name] for name in WAITING if name in os.environ}
