@@ -1,5 +1,6 @@
 """The networks that tests use most, by short names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,11 +9,13 @@ from torch import nn
 from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
 
-VARIED = {
+VARIED: dict[str, NetworkConfig | Sequence[NetworkConfig]] = {
     "default": NetworkConfig(embedding_dim=6, hidden_dim=10),
     "gates and other groups": NetworkConfig(8, (4, 2), 6, 10, activation="gate", dropout=0.2, logits_norm=True),
     "flat with layer norm": NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
     "no context": NetworkConfig(1, 1, 6, 10),
+    "a table of n-grams": NetworkConfig(8, 2, 6, 10, ngram_rows=50),
+    "an ensemble": [NetworkConfig(4, 2, 6, 10, ngram_rows=50), NetworkConfig(3, 3, 6, 10, norm="layer")],
 }
 """Networks that differ in all that a network can have."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ import torch
 from tests.browser import CHROMIUM, Browser, chromium
 from tests.conftest import WORDS
 from tests.enumeration import VOCABULARY, all_words, normalised, small_network, word_probability
-from tests.export.test_page import HOSTILE, model_of
+from tests.export.test_page import HOSTILE, closeness, model_of
 from tests.networks import VARIED, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build
+from wavenet.corpus.labels import Labels
+from wavenet.corpus.vocabulary import ANY
 from wavenet.export import page as page_module
 from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.export.packing import rounded
 from wavenet.export.page import bundled, write_page
 from wavenet.inference.scoring import predictions
+from wavenet.network.labels import under
 from wavenet.network.packing import pack
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
@@ -60,7 +63,7 @@ def page(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 LOGITS = """
     (() => {
-        const tree = new inside.Tree(inside.page.network);
+        const tree = new inside.Tree(inside.page.network, %s);
         const words = %s.map((word) => inside.page.vocabulary.encode(word));
         tree.insert(words);
         return words.flatMap((word) => {
@@ -76,14 +79,24 @@ LOGITS = """
 
 
 @pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
-def test_the_logits_are_those_of_torch(config: NetworkConfig, page: Any, tmp_path: Path) -> None:
+def test_the_logits_are_those_of_torch(
+    config: NetworkConfig | Sequence[NetworkConfig], page: Any, tmp_path: Path
+) -> None:
     model = model_of(config, WORDS, tmp_path / "words.txt")
     words = model.sample(1000, seed=1, max_length=12)
-    found = torch.tensor(page(model).js(LOGITS % json.dumps(words)), dtype=torch.float64)
-    packed, _ = predictions(rounded(folded(model.network)), pack(words, model.vocabulary))
+    check_logits(model, page(model), words)
+
+
+def check_logits(model: TrainedModel, browser: Browser, words: list[str], label: int = ANY) -> None:
+    """The page's logits must be those of the packed network, and nearly those of the network itself."""
+    found = torch.tensor(browser.js(LOGITS % (label, json.dumps(words))), dtype=torch.float64)
+    told = under(model.network, {label: 1.0})
+    packed, _ = predictions(rounded(folded(told)), pack(words, model.vocabulary))
     torch.testing.assert_close(found, packed, atol=1e-4, rtol=0)
-    expected, _ = predictions(model.network, pack(words, model.vocabulary))
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)  # some of these logits are far above 10
+    expected, _ = predictions(told, pack(words, model.vocabulary))
+    torch.testing.assert_close(
+        found, expected, atol=closeness(told), rtol=1e-4
+    )  # some of these logits are far above 10
 
 
 DRAWN = """
@@ -169,10 +182,10 @@ THOUSAND = """
 
 def test_a_thousand_words_come_soon(page: Any) -> None:
     """Of the page's one thread they take half a second; more is allowed for a busy machine."""
-    network = lively(build(NetworkConfig(), 27))
+    network = lively(build(NetworkConfig(ngram_rows=16_384), 27))
     with torch.no_grad():
-        network[-1].weight[0] = 0
-        network[-1].bias[0] = 2.5  # words of about six characters, as names are
+        network[0][-1].weight[0] = 0
+        network[0][-1].bias[0] = 2.5  # words of about six characters, as names are
     browser: Browser = page(TrainedModel(network, Vocabulary("abcdefghijklmnopqrstuvwxyz")))
     browser.call("Performance.enable", timeDomain="threadTicks")
     before = browser.seconds()
@@ -226,8 +239,8 @@ def touched(page: Any, tmp_path: Path) -> Iterator[tuple[Browser, TrainedModel]]
     browser.js(TOUCHED)
     yield browser, model
     controls = f"[...document.querySelectorAll('section:not([hidden]) :is({CONTROLS})')]"
-    missed = f"{controls}.filter((control) => control.id && !touched.has(control)).map((control) => control.id)"
-    assert browser.js(missed) == []
+    missed = f"{controls}.filter((each) => each.id && !each.closest('[hidden]') && !touched.has(each))"
+    assert browser.js(f"{missed}.map((each) => each.id)") == []
 
 
 def test_making_words_by_mouse(touched: tuple[Browser, TrainedModel], downloads: Path) -> None:
@@ -331,6 +344,65 @@ def test_scoring_by_mouse(touched: tuple[Browser, TrainedModel], downloads: Path
         browser.wait(f"{shown}[0] === '{first}end'")
     browser.click("#save-scores")
     assert saved(downloads, "words_scores.csv", browser)[2] == "x?,,,the network does not know the character x (U+0078)"
+
+
+def choose(browser: Browser, selector: str, value: int) -> None:
+    """Chooses what a select offers."""
+    box = f"document.querySelector({json.dumps(selector)})"
+    browser.js(f"{box}.value = {value}; {box}.dispatchEvent(new Event('change'))")
+
+
+def test_labels_are_told_and_guessed(page: Any, downloads: Path, tmp_path: Path) -> None:
+    labels = Labels({"<b>Finnish</b>": 30, "日本語": 10, "Never seen": 0})
+    model = model_of(VARIED["an ensemble"], WORDS, tmp_path / "words.txt", labels=labels)
+    browser: Browser = page(model)
+    told = "日本語"
+    for label in (ANY, labels.encode(told)):
+        check_logits(model, browser, WORDS[:5], label)
+    options = [option.strip() for option in browser.js("document.querySelector('#label').innerText").splitlines()]
+    assert options == ["any", *labels.names]
+    choose(browser, "#label", 2)
+    words = made_words(browser)
+    (downloads / "words.csv").unlink(missing_ok=True)
+    browser.click("#save-csv")
+    _, row, *_ = saved(downloads, "words.csv", browser)
+    (scored,) = model.score(words[:1], label=told)
+    assert float(row.split(",")[1]) == pytest.approx(scored.log_prob, abs=0.05)
+    browser.click("#words button")
+    assert browser.js("document.querySelector('#look-label').value") == "2"
+    (*_, end) = model.explain(words[0], label=told)
+    assert probability(browser, "end of the word") == pytest.approx(end.probability, abs=0.01)
+    leaf = "document.querySelectorAll('.letter').length"
+    sizes = [browser.js(leaf), choose(browser, "#member", 1) or browser.js(leaf)]
+    assert sizes == [4, 3]  # the contexts of the two networks, of which the second has no table
+    assert browser.js("document.querySelector('#sum').hidden")
+    browser.click("#tab-score")
+    fill(browser, "#list", "emila\nolivia")
+    shown = "[...document.querySelectorAll('.scores .guess')].map((guess) => guess.textContent)"
+    browser.wait(f"{shown}.length === 2 && {shown}.every(Boolean)")
+    for text, guessed in zip(browser.js(shown), model.guess(["emila", "olivia"]), strict=True):
+        name, share = text.removesuffix(" %").rsplit(" ", 1)
+        assert name == f"\u2068{guessed.label}\u2069"
+        assert float(share) / 100 == pytest.approx(guessed.probabilities[guessed.label], abs=0.02)
+    choose(browser, "#score-label", 1)
+    (scored,) = model.score(["emila"], label=labels.names[0])
+    bits = "document.querySelector('.scores .bits').textContent"
+    browser.wait(f"Math.abs(parseFloat({bits}) - {scored.bits_per_character}) < 0.05")
+
+
+def test_the_tree_and_the_table_add_up(page: Any, tmp_path: Path) -> None:
+    """The lines end with what the bars say, and name the n-grams in the order of their length."""
+    browser: Browser = page(model_of(VARIED["a table of n-grams"], WORDS, tmp_path / "words.txt"))
+    browser.click("#tab-look")
+    fill(browser, "#word", "emil")
+    heads = (
+        "[...document.querySelectorAll('#sum th')].map((head) => head.textContent.replaceAll(/[\u2068\u2069]/g, ''))"
+    )
+    browser.wait(f"{heads}[1] === '+ il'")
+    assert browser.js(heads) == ["tree", "+ il", "+ mil", "+ emil", "+ ·emil", "= prediction"]
+    likeliest = browser.js("document.querySelector('#reading').textContent").split(": ", 1)[1]
+    last = "[...document.querySelectorAll('#sum tr:last-child span')].map((part) => part.textContent).join(', ')"
+    assert browser.js(last) == likeliest.replace("end of the word", "end")
 
 
 def letters(browser: Browser) -> str:

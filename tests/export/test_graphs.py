@@ -1,9 +1,11 @@
 """The ONNX files, run by onnxruntime as another program would."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,36 +13,39 @@ from torch import nn
 from tests.conftest import run_cli
 from tests.networks import VARIED, batch_norm_bug, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build, load
+from wavenet.corpus.labels import Labels
 from wavenet.corpus.vocabulary import BOUNDARY
 from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.export.graphs import Stepping, write_graphs
+from wavenet.network.labels import num_labels, pairs
 from wavenet.network.layers import receptive_field
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
 ALPHABET = "abcdé"
+COUNTS = {"Finnish": 30, "日本語": 10}
+NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 CLOSE = {"atol": 1e-4, "rtol": 0.0}
 Exported = tuple[nn.Sequential, Any, Any]
 
 
 @pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
-def test_a_folded_network_has_the_same_logits(config: NetworkConfig) -> None:
+def test_a_folded_network_has_the_same_logits(config: NetworkConfig | Sequence[NetworkConfig]) -> None:
     network = lively(build(config, 6))
-    contexts = torch.randint(6, (50, config.block_size), generator=torch.Generator().manual_seed(2))
-    assert not any(isinstance(layer, nn.BatchNorm1d | nn.Dropout) for layer in folded(network).modules()) or (
-        config.norm == "layer"
-    )
+    contexts = torch.randint(6, (50, receptive_field(network)), generator=torch.Generator().manual_seed(2))
+    assert not any(isinstance(layer, nn.BatchNorm1d | nn.Dropout) for layer in folded(network).modules())
     torch.testing.assert_close(folded(network)(contexts), network(contexts), atol=1e-5, rtol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["gates and other groups", "flat with layer norm"])
+@pytest.fixture(scope="module", params=[("gates and other groups", 0), ("an ensemble", len(COUNTS))], ids=str)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """A network, and the sessions of its two forms."""
-    network = lively(build(VARIED[request.param], len(ALPHABET) + 1))
+    """A network, perhaps with labels, and the sessions of its two forms."""
+    name, num_labels = request.param
+    network = lively(build(VARIED[name], len(ALPHABET) + 1, num_labels))
     path = tmp_path_factory.mktemp("onnx") / "words.onnx"
-    facts = Facts.of(TrainedModel(network, Vocabulary(ALPHABET)))
-    paths = write_graphs(network, facts, path)
+    labels = Labels(COUNTS) if num_labels else None
+    paths = write_graphs(network, Facts.of(TrainedModel(network, Vocabulary(ALPHABET), labels=labels)), path)
     assert [path.name for path in paths] == ["words.onnx", "words.step.onnx"]
     return network, *(onnxruntime.InferenceSession(path) for path in paths)
 
@@ -54,22 +59,24 @@ def compare(network: nn.Sequential, windowed: Any, stepping: Any) -> None:
     generator = torch.Generator().manual_seed(3)
     _, *states = stepping.get_inputs()
     size, rows = receptive_field(network), 5
-    contexts = torch.full((rows, size), BOUNDARY)
-    fed = {state.name: torch.full((rows, *state.shape[1:]), 9.0).numpy() for state in states}
+    contexts, labels = torch.full((rows, size), BOUNDARY), torch.arange(rows) % (num_labels(network) + 1)
+    fed = {state.name: np.full((rows, *state.shape[1:]), 9, NUMPY[state.type]) for state in states}
     ends = 0
     for _ in range(100):
-        tokens = contexts[:, -1]
         with torch.no_grad():
-            expected = network(contexts)
-        logits = torch.from_numpy(windowed.run(None, {"tokens": contexts.numpy()})[0])
-        stepped, *following = stepping.run(None, {"tokens": tokens.numpy(), **fed})
+            vocab_size = network(contexts).shape[1]
+            ids = pairs(contexts, labels[:, None], vocab_size)
+            expected = network(ids)
+        logits = torch.from_numpy(windowed.run(None, {"tokens": ids.numpy()})[0])
+        stepped, *following = stepping.run(None, {"tokens": ids[:, -1].numpy(), **fed})
         fed = {state.name: value for state, value in zip(states, following, strict=True)}
         torch.testing.assert_close(logits, expected, **CLOSE)
         torch.testing.assert_close(torch.from_numpy(stepped), expected, **CLOSE)
         drawn = torch.multinomial(logits.softmax(1), 1, generator=generator)
-        begun = torch.full_like(contexts, BOUNDARY)
-        contexts = torch.where(drawn == BOUNDARY, begun, torch.cat([contexts[:, 1:], drawn], dim=1))
-        ends += int((drawn == BOUNDARY).sum())
+        ended = drawn == BOUNDARY
+        contexts = torch.where(ended, BOUNDARY, torch.cat([contexts[:, 1:], drawn], dim=1))
+        labels = (labels + ended[:, 0]) % (num_labels(network) + 1)
+        ends += int(ended.sum())
     assert ends > rows
 
 
@@ -87,6 +94,7 @@ def test_the_files_say_where_they_come_from(exported: Exported) -> None:
     for session, form in ((windowed, "windowed"), (stepping, "stepping")):
         said = session.get_modelmeta().custom_metadata_map
         assert said["alphabet"] == ALPHABET
+        assert json.loads(said["labels"]) == (COUNTS if num_labels(network) else {})
         assert said["block_size"] == str(receptive_field(network))
         assert said["form"] == form
 

@@ -4,7 +4,7 @@ import json
 import random
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import WORDS, run_cli
+from tests.conftest import LABELS, WORDS, run_cli
 from tests.networks import VARIED, batch_norm_bug, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build
+from wavenet.corpus.labels import Labels
 from wavenet.corpus.reading import read_corpus
 from wavenet.corpus.splitting import split_corpus
 from wavenet.errors import ArgumentError
@@ -26,19 +27,32 @@ from wavenet.export.known import bloom_filter, hash_pair
 from wavenet.export.packing import pack, rounded
 from wavenet.export.page import SOURCES, bundled, write_page
 from wavenet.inference.checkpoint import TrainedOn
+from wavenet.network.layers import NgramLogits, Sum, receptive_field
 
 HOSTILE = [
     "</script>", "<!--<script>", "a\"b'c", "🦊🦊", "e\u0301\u0323", "$style", "\\u003c", "&amp;", "<b>x</b>", "a,b"
 ]  # fmt: skip
 
 
-def model_of(config: NetworkConfig, words: list[str], path: Path, more: str = "") -> TrainedModel:
+def model_of(
+    config: NetworkConfig | Sequence[NetworkConfig],
+    words: list[str],
+    path: Path,
+    more: str = "",
+    labels: Labels | None = None,
+) -> TrainedModel:
     """A model that says that it was trained on these words, which are written to a file; it knows more characters."""
     path.write_text("\n".join(words) + "\n", encoding="utf-8")
     corpus = read_corpus(path)
     vocabulary = Vocabulary.from_words([*corpus.words, more])
     trained_on = TrainedOn.describe(corpus, split_corpus(corpus, 42), 42, False, "words", 32)
-    return TrainedModel(lively(build(config, len(vocabulary))), vocabulary, trained_on)
+    network = lively(build(config, len(vocabulary), len(labels or ())))
+    return TrainedModel(network, vocabulary, trained_on, labels)
+
+
+def closeness(network: nn.Sequential) -> float:
+    """How near packed logits come: of a table, each of four rows of 8 bits is less than 0.002 away."""
+    return 1e-2 if any(isinstance(layer, NgramLogits) for layer in network.modules()) else 2e-3
 
 
 def content_of(page: str) -> Any:
@@ -48,11 +62,11 @@ def content_of(page: str) -> Any:
 
 
 @pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
-def test_packing_hardly_changes_a_network(config: NetworkConfig) -> None:
-    network = lively(build(config, 27))
-    contexts = torch.randint(27, (200, config.block_size), generator=torch.Generator().manual_seed(0))
+def test_packing_hardly_changes_a_network(config: NetworkConfig | Sequence[NetworkConfig]) -> None:
+    network = lively(build(config, 27, num_labels=2))
+    ids = torch.randint(3 * 27, (200, receptive_field(network)), generator=torch.Generator().manual_seed(0))
     packed = rounded(folded(network))
-    torch.testing.assert_close(packed(contexts), network(contexts), atol=2e-3, rtol=0)
+    torch.testing.assert_close(packed(ids), network(ids), atol=closeness(network), rtol=0)
     assert pack(packed) == pack(folded(network))
 
 
@@ -70,7 +84,7 @@ def test_the_default_page_is_small_and_its_loss_as_before(
     page = path.read_text(encoding="utf-8")
     assert f"{metrics['train/loss']:.3f} nats per character" in page
     assert "the 60 of words.txt" in page
-    default = lively(build(NetworkConfig(), 27))
+    default = lively(build(NetworkConfig(ngram_rows=16_384), 27))
     write_page(
         TrainedModel(default, Vocabulary("abcdefghijklmnopqrstuvwxyz")),
         facts := Facts("a", 8, 1, None, {}),
@@ -145,6 +159,25 @@ def test_the_corpus_can_be_left_out(tiny_run: Path, tmp_path: Path, words_file: 
     assert content_of(path.read_text(encoding="utf-8"))["known"] is None
 
 
+def test_rows_of_zeros_take_no_room(tmp_path: Path) -> None:
+    network = folded(build(NetworkConfig(4, 2, 4, 8, ngram_rows=100), 6))
+    with torch.no_grad():
+        network[1][-1].weight[[3, 7]] = 1.0
+    _, weights = pack(network)
+    assert b64decode(weights["integers8"]) == bytes([127] * 12)
+
+
+def test_a_page_of_words_with_labels(labelled_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "words.html"
+    assert run_cli("export", "--output", path, "--ckpt_path", labelled_run) == 0
+    metrics = json.loads((labelled_run / "metrics.json").read_text(encoding="utf-8"))
+    before = float(re.findall(r"validation loss (\d\.\d+)", capsys.readouterr().out)[0])
+    assert before == pytest.approx(metrics["val/loss"], abs=1e-4)  # which is told the labels
+    page = path.read_text(encoding="utf-8")
+    assert [each["name"] for each in content_of(page)["labels"]] == LABELS
+    assert "of any of 3 kinds" in page
+
+
 def test_a_page_without_its_corpus_says_so(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +215,9 @@ def test_what_a_page_cannot_hold_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     )
     own = build(NetworkConfig(4, 2, 4, 8), 6)
     assert refused(own.insert(4, Odd())) == "format html knows no layer like Odd()"
-    assert "html needs an embedding" in refused(nn.Sequential(nn.Embedding(6, 6), nn.Linear(6, 6)))
+    without_levels = nn.Sequential(nn.Embedding(6, 6), nn.Linear(6, 6))
+    for other in (without_levels, Sum(build(NetworkConfig(4, 2, 4, 8), 6), without_levels)):
+        assert "html needs an embedding" in refused(other)
     monkeypatch.setattr("wavenet.export.page.MOST_WORDS", 59)
     model = model_of(NetworkConfig(4, 2, 4, 8), WORDS, tmp_path / "words.txt")
     with pytest.raises(ArgumentError, match="without_corpus must be given: a page knows at most 59 words, got 60"):

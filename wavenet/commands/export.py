@@ -65,7 +65,7 @@ def export_html(model: TrainedModel, facts: Facts, path: Path, with_corpus: bool
     written = write_page(model, facts, path, with_corpus)
     print(f"{path}: {written.size / 1e6:.2f} MB; open it in a browser")
     if written.loss is not None:
-        print(f"validation loss {written.loss:.5f}, with weights of 16 bits {written.packed_loss:.5f}")
+        print(f"validation loss {written.loss:.5f}, as packed {written.packed_loss:.5f}")
 
 
 def export_onnx(model: TrainedModel, facts: Facts, path: Path) -> None:

@@ -1,7 +1,7 @@
 """What an exported file says of where its network comes from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import wavenet
@@ -23,6 +23,7 @@ class Facts:
         parameters: How many weights it has.
         trained_on: The corpus, or ``None`` if that is not known.
         losses: Nats per character by split, as the finished run has recorded them; empty without a record.
+        labels: Its labels, in the order of their ids from 1 on, each with how many training words have it.
         version: The version of this package that wrote the file.
     """
 
@@ -31,6 +32,7 @@ class Facts:
     parameters: int
     trained_on: TrainedOn | None
     losses: dict[str, float]
+    labels: dict[str, int] = field(default_factory=dict)
     version: str = wavenet.__version__
 
     @classmethod
@@ -42,6 +44,7 @@ class Facts:
             parameters=sum(weights.numel() for weights in model.network.parameters()),
             trained_on=model.trained_on if isinstance(model.trained_on, TrainedOn) else None,
             losses={} if checkpoint is None else recorded_losses(checkpoint),
+            labels={} if model.labels is None else model.labels.counts,
         )
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from wavenet.network.layers import Residual
+from wavenet.network.layers import Parallel, Residual
 
 
 def folded(network: nn.Sequential) -> nn.Sequential:
@@ -25,6 +25,8 @@ def folded(network: nn.Sequential) -> nn.Sequential:
           (4): Linear(in_features=8, out_features=3, bias=True)
         )
     """
+    if isinstance(network, Parallel):
+        return type(network)(*map(folded, network.members)).eval()
     return nn.Sequential(*fold(network)).eval()
 
 

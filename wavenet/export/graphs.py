@@ -4,6 +4,7 @@ There are two forms, of the same weights: the windowed one reads whole contexts,
 time, for generation, and hands its state back (:mod:`wavenet.network.stepping`).
 """
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavenet.corpus.vocabulary import BOUNDARY
+from wavenet.corpus.vocabulary import ANY, BOUNDARY
 from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.extras import require
+from wavenet.network.labels import num_labels, under
 from wavenet.network.layers import position_wise, receptive_field
 from wavenet.network.stepping import State, start, step
 from wavenet.runs import whole_file
@@ -37,15 +39,16 @@ class Stepping(nn.Module):
 
     Shape:
         - Input: tokens :math:`(B,)`, and for each layer that joins n steps its queue :math:`(B, (n - 1) d, C)`, where
-          d is how far apart the steps lie that it joins.
+          d is how far apart the steps lie that it joins; where tokens themselves are joined, C is 1. With labels the
+          tokens are ids of :func:`wavenet.network.labels.pairs`.
         - Output: logits :math:`(B, V)`, and the queues after this step, of the same shapes.
 
     Examples:
         >>> from wavenet import NetworkConfig, build
-        >>> stepping = Stepping(build(NetworkConfig(), 27).eval())
+        >>> stepping = Stepping(build(NetworkConfig(ngram_rows=1024), 27).eval())
         >>> states = stepping.zeros(batch_size=2)
         >>> [tuple(state.shape) for state in states]
-        [(2, 1, 24), (2, 2, 128), (2, 4, 128)]
+        [(2, 1, 24), (2, 2, 128), (2, 4, 128), (2, 4, 1)]
         >>> logits, *states = stepping(torch.tensor([0, 0]), *states)
         >>> logits.shape
         torch.Size([2, 27])
@@ -55,24 +58,29 @@ class Stepping(nn.Module):
         super().__init__()
         self.network = network
         with torch.no_grad():
-            queues = [queue for queue in start(network, batch_size=1).queues if queue]
-        self.num_states = len(queues)
-        for level, queue in enumerate(queues):
-            self.register_buffer(f"start_{level}", torch.stack(queue, dim=1))  # (1, Q, C)
+            self.vocab_size = step(network, torch.tensor([BOUNDARY]), start(network, batch_size=1)).shape[1]
+            kinds = [start(under(network, {label: 1.0}), 1).queues for label in range(num_labels(network) + 1)]
+        self.joins = [bool(queue) for queue in kinds[ANY]]  # of each level; one that joins a single step has no queue
+        for level in range(sum(self.joins)):
+            of_labels = [torch.cat(list(filter(None, queues))[level]) for queues in kinds]  # (Q, C) each
+            self.register_buffer(f"start_{level}", torch.stack(of_labels))  # (L + 1, Q, C)
 
     @property
     def starts(self) -> list[Tensor]:
-        """The state (1, Q, C) of each level before any word."""
-        return [self.get_buffer(f"start_{level}") for level in range(self.num_states)]
+        """The state (L + 1, Q, C) of each level before any word, by the word's label."""
+        return [self.get_buffer(f"start_{level}") for level in range(sum(self.joins))]
 
     def zeros(self, batch_size: int) -> list[Tensor]:
         """A state for the first step, which must read the boundary."""
-        return [torch.zeros(batch_size, *queue.shape[1:]) for queue in self.starts]
+        return [queue.new_zeros(batch_size, *queue.shape[1:]) for queue in self.starts]
 
     def forward(self, tokens: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        begins = (tokens == BOUNDARY)[:, None, None]  # (B, 1, 1)
-        before = [torch.where(begins, queue, x) for queue, x in zip(self.starts, states, strict=True)]
-        state = State([list(queue.unbind(dim=1)) for queue in before] or [[]])
+        labels = tokens // self.vocab_size  # (B,)
+        begins = (tokens - self.vocab_size * labels == BOUNDARY)[:, None, None]  # (B, 1, 1)
+        before = iter(
+            [torch.where(begins, queue[labels], x) for queue, x in zip(self.starts, states, strict=True)]  # (B, Q, C)
+        )
+        state = State([list(next(before).unbind(dim=1)) if joins else [] for joins in self.joins])
         logits = step(self.network, tokens, state)  # (B, V)
         return logits, *(torch.stack(queue, dim=1) for queue in state.queues if queue)
 
@@ -147,6 +155,7 @@ def describe(graph: Any, facts: Facts, form: str) -> None:
     metadata = {
         "form": form,
         "alphabet": facts.alphabet,
+        "labels": json.dumps(facts.labels, ensure_ascii=False),
         "block_size": str(facts.block_size),
         "corpus_sha256": "" if trained_on is None else trained_on.sha256,
         "wavenet_version": facts.version,

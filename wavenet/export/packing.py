@@ -1,46 +1,61 @@
-"""Weights as 16-bit integers with a scale for each row, and the layers that they belong to as plain data.
+"""Weights as small integers with a scale for each row, and the layers that they belong to as plain data.
 
-That takes as many bytes as half-precision numbers, and is several times more exact: the numbers of a row lie evenly
-between its largest and its negative. ``wavenet/export/web/network.js`` reads what is written here.
+Integers of 16 bits take as many bytes as half-precision numbers and are several times more exact: the numbers of a row
+lie evenly between its largest and its negative. A table of n-grams, which has most of the numbers, gets 8 bits.
+``wavenet/export/web/network.js`` reads what is written here.
 """
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from wavenet.errors import ArgumentError
-from wavenet.network.layers import FlattenConsecutive, Gate, Residual
+from wavenet.network.labels import LabelledEmbedding, num_labels
+from wavenet.network.layers import Ensemble, FlattenConsecutive, Gate, NgramLogits, Residual, Sum, receptive_field
 
-LARGEST = 2**15 - 1  # of the integers
+KINDS = {16: "<i2", 8: "i1"}  # the integers by their bits, as numpy names them
 Plain = dict[str, Any]
+EXPECTED = (
+    "html needs an embedding, levels that join steps, and a linear layer at the end, with or without a table of "
+    "n-grams, or an ensemble of such"
+)
 
 
-def quantised(weights: Tensor) -> tuple[Tensor, Tensor]:
+def quantised(weights: Tensor, bits: int = 16) -> tuple[Tensor, Tensor]:
     """Integers (R, C) and scales (R,), whose product is about the weights (R, C), or (C,) as one row.
 
     Examples:
-        >>> integers, scales = quantised(torch.tensor([[1.0, -0.5]]))
-        >>> integers, (integers * scales[:, None]).round(decimals=4)
-        (tensor([[ 32767, -16384]], dtype=torch.int16), tensor([[ 1.0000, -0.5000]]))
+        >>> integers, scales = quantised(torch.tensor([[1.0, -0.5], [0.0, 0.0]]), bits=8)
+        >>> integers, (integers * scales[:, None]).round(decimals=2)
+        (tensor([[127, -64],
+                [  0,   0]]), tensor([[ 1.0000, -0.5000],
+                [ 0.0000,  0.0000]]))
     """
     rows = weights.detach().float().reshape(-1, weights.shape[-1])  # (R, C)
-    scales = rows.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST  # (R,)
-    integers = (rows / scales[:, None]).round().clamp(-LARGEST, LARGEST).to(torch.int16)  # (R, C)
-    return integers, scales
+    largest = 2 ** (bits - 1) - 1
+    scales = rows.abs().amax(dim=1) / largest  # (R,)
+    integers = (rows / scales.clamp(min=torch.finfo(torch.float32).tiny)[:, None]).round()  # (R, C)
+    return integers.clamp(-largest, largest).long(), scales
+
+
+def bits_of(layer: nn.Module) -> int:
+    """How many bits a weight of a layer gets."""
+    return 8 if isinstance(layer, NgramLogits) else 16
 
 
 def rounded(network: nn.Sequential) -> nn.Sequential:
     """A copy of a network with the weights that are left of its own once they are packed."""
     network = deepcopy(network)
     with torch.no_grad():
-        for weights in network.parameters():
-            integers, scales = quantised(weights)
-            weights.copy_((integers * scales[:, None]).reshape(weights.shape))
+        for layer in network.modules():
+            for weights in layer.parameters(recurse=False):
+                integers, scales = quantised(weights, bits_of(layer))
+                weights.copy_((integers * scales[:, None]).reshape(weights.shape))
     return network
 
 
@@ -48,22 +63,22 @@ class Packer:
     """Collects weights in the order of the layers that it describes."""
 
     def __init__(self) -> None:
-        self.integers: list[Tensor] = []
+        self.integers: dict[int, list[Tensor]] = {bits: [] for bits in KINDS}
         self.scales: list[Tensor] = []
 
-    def add(self, *matrices: Tensor) -> None:
-        """Adds weights."""
+    def add(self, *matrices: Tensor, bits: int = 16) -> None:
+        """Adds weights; of rows of zeros there is the scale alone, which is 0."""
         for weights in matrices:
-            integers, scales = quantised(weights)
-            self.integers.append(integers.flatten())
+            integers, scales = quantised(weights, bits)
+            self.integers[bits].append(integers[scales > 0].flatten())
             self.scales.append(scales)
 
     def weights(self) -> dict[str, str]:
         """All weights, little-endian, in base64."""
-        parts = {"integers": (self.integers, "<i2"), "scales": (self.scales, "<f4")}
+        parts = {f"integers{bits}": (self.integers[bits], kind) for bits, kind in KINDS.items()}
         return {
-            name: b64encode(torch.cat(tensors).numpy().astype(kind).tobytes()).decode()
-            for name, (tensors, kind) in parts.items()
+            name: b64encode(b"".join(part.numpy().astype(kind).tobytes() for part in tensors)).decode()
+            for name, (tensors, kind) in (parts | {"scales": (self.scales, "<f4")}).items()
         }
 
     def layers(self, layers: Iterable[nn.Module]) -> list[Plain]:
@@ -123,31 +138,62 @@ def pack(network: nn.Sequential) -> tuple[Plain, dict[str, str]]:
 
     Args:
         network: An embedding, levels that each begin with ``FlattenConsecutive``, and the last linear layer, with what
-            follows it.
+            follows it; or the sum of that and of a table of n-grams; or an ensemble of such.
 
     Raises:
         ArgumentError: The network is of another form, or has a layer that the page does not know.
     """
+    packer = Packer()
+    members = network.members if type(network) is Ensemble else [network]
+    described = [member(packer, network) for network in members]
+    return {"vocabSize": described[0]["vocabSize"], "members": described}, packer.weights()
+
+
+def member(packer: Packer, network: nn.Sequential) -> Plain:
+    """What describes one network: its tree and, if it has one, its table."""
+    if type(network) is not Sum:
+        return tree(packer, network)
+    first, *others = network.members
+    if len(others) != 1 or len(others[0]) != 3 or type(others[0][-1]) is not NgramLogits:
+        raise ArgumentError("format", EXPECTED)
+    return {**tree(packer, first), "table": table(packer, others[0])}
+
+
+def table(packer: Packer, network: nn.Sequential) -> Plain:
+    """What describes a table of n-grams."""
+    layer = cast(NgramLogits, network[-1])
+    packer.add(layer.weight, bits=bits_of(layer))
+    return {
+        "rows": layer.num_embeddings,
+        "longest": receptive_field(network),
+        "gain": layer.gain,
+        "multiplier": layer.multiplier,
+        "prime": layer.prime,
+    }
+
+
+def tree(packer: Packer, network: nn.Sequential) -> Plain:
+    """What describes a network of levels."""
     layers = list(network)
     groups = {place: layer.group_size for place, layer in enumerate(layers) if isinstance(layer, FlattenConsecutive)}
     last = max((place for place, layer in enumerate(layers) if isinstance(layer, nn.Linear)), default=0)
     embedding = layers[0]
-    if type(embedding) is not nn.Embedding or min(groups, default=0) != 1 or last < max(groups):
-        raise ArgumentError("format", "html needs an embedding, levels that join steps, and a linear layer at the end")
-    packer = Packer()
-    packer.add(embedding.weight)
+    if type(embedding) not in (nn.Embedding, LabelledEmbedding) or min(groups, default=0) != 1 or last < max(groups):
+        raise ArgumentError("format", EXPECTED)
+    labels = [embedding.label_weight] if isinstance(embedding, LabelledEmbedding) else []
+    packer.add(embedding.weight, *labels)
     levels, width = [], embedding.embedding_dim
     for begin, end in pairwise([*groups, last]):
         group = groups[begin]
         width = width_after(layers[begin + 1 : end], group * width)
         levels.append({"group": group, "width": width, "layers": packer.layers(layers[begin + 1 : end])})
-    described = {
+    return {
         "vocabSize": embedding.num_embeddings,
+        "numLabels": num_labels(network),
         "width": embedding.embedding_dim,
         "levels": levels,
         "head": packer.layers(layers[last:]),
     }
-    return described, packer.weights()
 
 
 def width_after(layers: list[nn.Module], width: int) -> int:

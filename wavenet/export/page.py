@@ -19,18 +19,17 @@ from typing import Any
 from urllib.parse import quote
 
 from torch import nn
-from torch.nn.functional import cross_entropy
 
+from wavenet.corpus.labels import label_in
 from wavenet.errors import ArgumentError
 from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.export.known import bloom_filter
 from wavenet.export.packing import pack, rounded
+from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
-from wavenet.inference.scoring import predictions
+from wavenet.inference.scoring import score
 from wavenet.network.layers import position_wise
-from wavenet.network.packing import CHUNK
-from wavenet.network.packing import pack as pack_words
 from wavenet.runs import whole_file
 
 SOURCES = Path(__file__).parent / "web"
@@ -80,6 +79,7 @@ def write_page(model: TrainedModel, facts: Facts, path: Path, with_corpus: bool 
         "direction": direction(facts.alphabet),
         "maxLength": longest(facts),
         "examples": model.sample(NUM_EXAMPLES, unique=True, seed=0),
+        "labels": [{"name": name, "count": count} for name, count in facts.labels.items()],
         "network": described,
         "weights": weights,
         "known": known(model) if with_corpus else None,
@@ -102,17 +102,18 @@ def known(model: TrainedModel) -> dict[str, Any]:
 
 
 def measure(model: TrainedModel, network: nn.Sequential) -> float | None:
-    """The loss of a network, in nats per character, on validation words of the model, if these are at hand."""
+    """The loss of a network, in nats per character, on validation words of the model, if these are at hand.
+
+    The network is told the labels of the words, if it knows any."""
     try:
-        words = model.split.val.words[:MEASURED]
+        words, fields = (part[:MEASURED] for part in model.split.val)
     except (OSError, ValueError):
         return None
-    total, count = 0.0, 0
-    for begin in range(0, len(words), CHUNK):
-        logits, targets = predictions(network, pack_words(words[begin : begin + CHUNK], model.vocabulary))
-        total += cross_entropy(logits, targets, reduction="sum").item()
-        count += len(targets)
-    return total / count
+    source, labels = model.trained_on, None
+    if model.labels is not None and isinstance(source, TrainedOn) and source.label_column is not None:
+        labels = [model.labels.encode(label_in(line, source.label_column)) for line in fields]
+    scores = score(network, model.vocabulary, words, labels)
+    return -sum(scored.log_prob for scored in scores) / sum(len(word) + 1 for word in words)
 
 
 def corpus_name(facts: Facts) -> str:
@@ -148,7 +149,8 @@ def purpose(facts: Facts) -> str:
     spelled = "those that it learned from"
     if source is not None:
         spelled = f"the {sum(source.words.values()):,} of {Path(source.path).name}"
-    return f"A small neural network, running here in your browser, makes words that are spelled like {spelled}."
+    kinds = f", of any of {len(facts.labels):,} kinds" if facts.labels else ""
+    return f"A small neural network, running here in your browser, makes words that are spelled like {spelled}{kinds}."
 
 
 def origin(facts: Facts, packed_loss: float | None) -> str:
@@ -164,7 +166,7 @@ def origin(facts: Facts, packed_loss: float | None) -> str:
             f"{losses['test']:.3f} on test words"
         )
     if packed_loss is not None:
-        said += f"; with the 16 bits that a weight has in this page, the loss on validation words is {packed_loss:.3f}"
+        said += f"; with its weights packed into this page, the loss on validation words is {packed_loss:.3f}"
     return f"{said}."
 
 

@@ -65,3 +65,9 @@ export const isolated = (text) => `\u2068${text}\u2069`;
 export const percent = (probability) => `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`;
 
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+/** Offers labels in a select, whose values are their ids; its field is hidden where there are none. */
+export function offerLabels(select, labels) {
+  select.append(...labels.map(({ name }, i) => element("option", { value: i + 1 }, name)));
+  select.closest("label").hidden = !labels.length;
+}

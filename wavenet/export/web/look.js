@@ -1,17 +1,19 @@
 // The view that looks inside: the tree over what has been read, from the characters to the next one's probabilities.
 
-import { $, element, isolated, neighbour, percent, roving, say } from "./elements.js";
-import { BOUNDARY } from "./network.js";
+import { $, element, isolated, neighbour, offerLabels, percent, roving, say } from "./elements.js";
+import { ANY, BOUNDARY } from "./network.js";
 import { strip } from "./strip.js";
+import { showSum } from "./sum.js";
 import { Tree, logProbabilities } from "./tree.js";
 import { visible } from "./vocabulary.js";
 
 const MOST_BARS = 32; // characters; of more, the likeliest are shown
 const SVG = "http://www.w3.org/2000/svg";
 
-export function setUpLooking({ network, vocabulary, direction }) {
+export function setUpLooking({ network, vocabulary, labels, direction }) {
   const input = $("word");
   let nodes = [], forks = []; // [level][place]: the elements of the tree, level 0 being the characters
+  let levels; // of the network whose tree is shown, one of an ensemble's
   let seen; // what is shown, so that it is not drawn twice
   let summary = ""; // what is said of it
 
@@ -32,12 +34,15 @@ export function setUpLooking({ network, vocabulary, direction }) {
       say($("reading"), error.message[0].toUpperCase() + error.message.slice(1) + ".", true);
       return;
     }
-    const what = JSON.stringify([word, input.value.length]);
+    const number = Number($("member").value), label = Number($("look-label").value);
+    const what = JSON.stringify([word, input.value.length, number, label]);
     if (what === seen) return;
     seen = what;
-    const tree = new Tree(network);
+    const tree = new Tree(network, label);
     const row = tree.find(word.before);
-    showTree(tree, row, word.before);
+    levels = network.members[number].levels;
+    showTree(tree.members[number], row, word.before);
+    showSum($("sum"), tree.members[number], row, vocabulary);
     showBars(tree, row, word);
   }
 
@@ -69,7 +74,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
   }
 
   function showTree(tree, row, before) {
-    const size = network.blockSize, { levels } = network;
+    const size = tree.member.blockSize;
     const context = [...Array(size).fill(BOUNDARY), ...before].slice(-size);
     nodes = [], forks = [];
     $("tree").style.gridTemplateColumns = `repeat(${size}, minmax(20px, 1fr))`;
@@ -135,7 +140,7 @@ export function setUpLooking({ network, vocabulary, direction }) {
     for (let level = Number(node.dataset.level); level >= 0; level--) {
       const below = [...nodes[level].slice(first, last + 1), ...forks[level].slice(first, last + 1)];
       for (const lit of below) lit.classList.add("is-lit");
-      const { group } = network.levels[level - 1] ?? { group: 1 };
+      const { group } = levels[level - 1] ?? { group: 1 };
       [first, last] = [first * group, (last + 1) * group - 1];
     }
     say($("reading"), `${node.getAttribute("aria-label")}.`);
@@ -149,8 +154,8 @@ export function setUpLooking({ network, vocabulary, direction }) {
   /** The node that an arrow key goes to: up to what joins a node, down to the newest of what it joins, or beside it. */
   function nextNode(present, key) {
     const level = Number(present.dataset.level), place = Number(present.dataset.place);
-    if (key === "ArrowUp") return nodes[level + 1]?.[Math.floor(place / network.levels[level].group)];
-    if (key === "ArrowDown") return level ? nodes[level - 1][(place + 1) * network.levels[level - 1].group - 1] : undefined;
+    if (key === "ArrowUp") return nodes[level + 1]?.[Math.floor(place / levels[level].group)];
+    if (key === "ArrowDown") return level ? nodes[level - 1][(place + 1) * levels[level - 1].group - 1] : undefined;
     return neighbour(present, key, nodes[level]);
   }
 
@@ -196,9 +201,14 @@ export function setUpLooking({ network, vocabulary, direction }) {
     update();
   });
   new ResizeObserver(showNewest).observe($("tree"));
-  $("levels").textContent = legend(network);
-  return (word) => {
+  offerLabels($("look-label"), labels);
+  $("member").append(...network.members.map((_, i) => element("option", { value: i }, `${i + 1} of ${network.members.length}`)));
+  $("member").closest("label").hidden = network.members.length === 1;
+  for (const id of ["look-label", "member"]) $(id).addEventListener("change", update);
+  $("levels").textContent = legend(network.members[0]);
+  return (word, label = ANY) => {
     input.value = word;
+    $("look-label").value = label;
     moveTo(word.length);
   };
 }

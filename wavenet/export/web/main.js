@@ -32,9 +32,9 @@ roving(document.querySelector(".tabs"), "[role=tab]", neighbour);
 
 const look = setUpLooking(page);
 const score = setUpScoring(page);
-setUpMaking(page, (word) => {
+setUpMaking(page, (word, label) => {
   choose($("tab-look"));
-  look(word);
+  look(word, label);
   $("word").focus();
 });
 look(examples[0] ?? "");

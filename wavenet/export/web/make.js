@@ -1,18 +1,19 @@
 // The view that makes words.
 
-import { $, breather, csv, element, neighbour, plural, roving, save, say } from "./elements.js";
+import { $, breather, csv, element, neighbour, offerLabels, plural, roving, save, say } from "./elements.js";
 import { Wanted } from "./patterns.js";
 import { Sampler } from "./sampling.js";
 import { scoreWords } from "./scoring.js";
 
-export function setUpMaking({ network, vocabulary, known, maxLength, name, direction }, lookInside) {
-  let words = [];
+export function setUpMaking({ network, vocabulary, labels, known, maxLength, name, direction }, lookInside) {
+  let words = [], label; // what is shown, and the label that it was made with
   let search; // the present one; another one, or the stop button, ends it
 
   $("longest").value = maxLength;
   $("longest").max = $("shortest").max = Math.max(200, maxLength);
   $("only-new-field").hidden = $("only-new-help").hidden = !known;
   $("words").dir = direction;
+  offerLabels($("label"), labels);
 
   async function make() {
     const mine = (search = { isStopped: false }), pause = breather();
@@ -44,6 +45,7 @@ export function setUpMaking({ network, vocabulary, known, maxLength, name, direc
   }
 
   function samplerFor(seed) {
+    label = Number($("label").value);
     const wanted = new Wanted(vocabulary, {
       prefix: $("prefix").value,
       pattern: $("pattern").value || "*",
@@ -51,6 +53,7 @@ export function setUpMaking({ network, vocabulary, known, maxLength, name, direc
       maxLength: Number($("longest").value),
     });
     return new Sampler(network, vocabulary, wanted, {
+      label,
       temperature: Number($("temperature").value),
       topP: Number($("top-p").value),
       unique: $("unique").checked,
@@ -79,13 +82,13 @@ export function setUpMaking({ network, vocabulary, known, maxLength, name, direc
   }
   $("words").addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button) lookInside(button.textContent);
+    if (button) lookInside(button.textContent, label);
   });
   roving($("words"), "button", neighbour);
   $("copy").addEventListener("click", () => copy(words.join("\n")));
   $("save-text").addEventListener("click", () => save(`${name}.txt`, "text/plain", words.join("\n") + "\n"));
   $("save-csv").addEventListener("click", () => {
-    const scores = scoreWords(network, vocabulary, words);
+    const scores = scoreWords(network, vocabulary, words, label);
     const rows = scores.map((score) => [score.word, score.logProbability.toFixed(4), score.bits.toFixed(4)]);
     save(`${name}.csv`, "text/csv", csv([["word", "log_prob", "bits_per_character"], ...rows]));
   });

@@ -1,50 +1,91 @@
 // The network: layers of numbers, run on many rows at once. wavenet/network/layers.py has the same layers in torch.
 
 export const BOUNDARY = 0; // the token that begins and ends a word
+export const ANY = 0; // the label of words of any kind
 
 /** The bytes of a text in base64. */
 export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-/** Reads matrices in the order in which wavenet/export/packing.py wrote them: integers of 16 bits, a scale for each row. */
+/** Reads matrices in the order in which wavenet/export/packing.py wrote them: integers, and a scale for each row. */
 class Reader {
-  constructor({ integers, scales }) {
-    this.integers = new Int16Array(bytesOf(integers).buffer);
+  constructor({ integers16, integers8, scales }) {
+    this.integers = { 16: new Int16Array(bytesOf(integers16).buffer), 8: new Int8Array(bytesOf(integers8).buffer) };
+    this.next = { 16: 0, 8: 0 };
     this.scales = new Float32Array(bytesOf(scales).buffer);
-    this.integer = 0;
     this.scale = 0;
   }
 
-  matrix(rows, columns) {
-    const values = new Float32Array(rows * columns);
+  matrix(rows, columns, bits = 16) {
+    const values = new Float32Array(rows * columns), integers = this.integers[bits];
     for (let row = 0; row < rows; row++) {
       const scale = this.scales[this.scale++];
+      if (scale === 0) continue; // a row of zeros has no integers
       for (let column = 0; column < columns; column++) {
-        values[row * columns + column] = this.integers[this.integer++] * scale;
+        values[row * columns + column] = integers[this.next[bits]++] * scale;
       }
     }
     return values;
   }
 }
 
-/**
- * A trained network: an embedding, levels that each join neighbouring steps, and the head that makes logits.
- * Only joining mixes time, which the tree does (tree.js); all other layers treat each row alone.
- */
+/** A trained network, or an ensemble of several, whose probabilities are the mean of its members'. */
 export class Network {
-  constructor({ vocabSize, width, levels, head }, weights) {
+  constructor({ vocabSize, members }, weights) {
     const reader = new Reader(weights);
     this.vocabSize = vocabSize;
+    this.members = members.map((member) => new Member(member, reader));
+  }
+}
+
+/**
+ * One network: an embedding of tokens and of the word's label, levels that each join neighbouring steps, and the head
+ * that makes logits; and perhaps a table, whose logits are added. Only joining mixes time, which the tree does (tree.js);
+ * all other layers treat each row alone.
+ */
+class Member {
+  constructor({ vocabSize, numLabels, width, levels, head, table }, reader) {
     this.width = width;
     this.embedding = reader.matrix(vocabSize, width);
+    this.labels = numLabels ? reader.matrix(numLabels + 1, width) : new Float32Array(width);
     this.levels = levels.map(({ group, width, layers }) => ({ group, width, layers: withWeights(layers, reader) }));
     this.head = withWeights(head, reader);
+    this.table = table && new Table(table, vocabSize, reader);
   }
 
-  /** How many tokens the prediction depends on. */
+  /** How many tokens the levels read. */
   get blockSize() {
     return this.levels.reduce((product, level) => product * level.group, 1);
+  }
+
+  embedded(token, label) {
+    const { embedding, labels, width } = this;
+    const ofLabel = labels.subarray(label * width, (label + 1) * width);
+    return ofLabel.map((value, i) => value + embedding[token * width + i]);
+  }
+}
+
+/** What n-grams say of the next token: the sum of a row of logits for each, found by a hash. */
+class Table {
+  constructor({ rows, longest, gain, multiplier, prime }, vocabSize, reader) {
+    Object.assign(this, { rows, longest, multiplier, prime, vocabSize });
+    this.logits = reader.matrix(rows, vocabSize, 8).map((value) => gain * value);
+  }
+
+  /** The rows of the n-grams of 2, 3, ... tokens, of tokens that are given the newest first. All products are exact. */
+  rowsOf(tokens) {
+    const found = [];
+    let hashed = 0;
+    for (const token of tokens) {
+      hashed = (hashed * this.multiplier + token + 1) % this.prime;
+      found.push(hashed % this.rows);
+    }
+    return found.length > 1 ? found.slice(1) : found;
+  }
+
+  row(number) {
+    return this.logits.subarray(number * this.vocabSize, (number + 1) * this.vocabSize);
   }
 }
 

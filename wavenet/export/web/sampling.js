@@ -1,6 +1,6 @@
 // Making words. Every draw is exact: it comes from the network's distribution over words, given what is asked for.
 
-import { BOUNDARY } from "./network.js";
+import { ANY, BOUNDARY } from "./network.js";
 import { Tree } from "./tree.js";
 
 const BATCH = 256; // draws at a time, for which the network runs once a step
@@ -62,8 +62,8 @@ function total(weights) {
  * Source: Shi, Bieber and Sutton, "Incremental Sampling Without Replacement for Sequence Models" (2020).
  */
 export class Sampler {
-  constructor(network, vocabulary, wanted, { temperature = 1, topP = 1, unique = false, known = null, seed = 0 }) {
-    Object.assign(this, { network, vocabulary, wanted, unique, known });
+  constructor(network, vocabulary, wanted, { label = ANY, temperature = 1, topP = 1, unique = false, known = null, seed = 0 }) {
+    Object.assign(this, { network, vocabulary, wanted, label, unique, known });
     this.shaping = { temperature, topP };
     this.random = randomNumbers(seed);
     this.drawn = new Set();
@@ -73,7 +73,7 @@ export class Sampler {
 
   /** Begins with an empty tree, in which only what all wanted words begin with has been read. */
   begin() {
-    this.tree = new Tree(this.network);
+    this.tree = new Tree(this.network, this.label);
     this.nodes = [];
     this.start = this.tree.find(this.wanted.forced);
     this.nodes[this.start] = this.node(this.start, this.wanted.first, this.wanted.forced.length, 1);
@@ -176,7 +176,7 @@ export class Sampler {
         changed.add(row);
       }
       if (changed.has(row) && row !== this.start) {
-        const previous = this.tree.before(row, 0);
+        const previous = this.tree.previous.values[row];
         this.nodes[previous].weights[this.tree.tokens.values[row]] = node.probability * total(node.weights);
         changed.add(previous);
       }

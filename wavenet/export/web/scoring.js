@@ -1,13 +1,13 @@
 // How probable words are, character by character, as wavenet/inference/scoring.py computes it.
 
-import { BOUNDARY } from "./network.js";
+import { ANY, BOUNDARY } from "./network.js";
 import { Tree, logProbabilities } from "./tree.js";
 
 const ALTERNATIVES = 3;
 
 /** Scores words that begin alike together. A word with an unknown character has an `error` in place of its scores. */
-export function scoreWords(network, vocabulary, words) {
-  const tree = new Tree(network);
+export function scoreWords(network, vocabulary, words, label = ANY) {
+  const tree = new Tree(network, label);
   const encoded = words.map((word) => attempt(() => vocabulary.encode(word)));
   tree.insert(encoded.flatMap(({ value }) => (value ? [value] : [])));
   return words.map((word, i) => ({ word, ...(encoded[i].error ? encoded[i] : scoreTokens(tree, encoded[i].value)) }));
