@@ -156,7 +156,8 @@ def purpose(facts: Facts) -> str:
 def origin(facts: Facts, packed_loss: float | None) -> str:
     """How the network was made, in a sentence."""
     source, losses = facts.trained_on, facts.losses
-    said = f"It is a hierarchical WaveNet of {facts.parameters:,} weights, trained by wavenet {facts.version}"
+    table = f", {facts.table:,} of them in a table of n-grams," if facts.table else ","
+    said = f"It is a hierarchical WaveNet of {facts.parameters:,} weights{table} trained by wavenet {facts.version}"
     if source is not None:
         said += f" on {source.words['train']:,} of the words"
     if losses:
