@@ -106,12 +106,12 @@ def measure(model: TrainedModel, network: nn.Sequential) -> float | None:
 
     The network is told the labels of the words, if it knows any."""
     try:
-        words, fields = (part[:MEASURED] for part in model.split.val)
+        val = model.split.val
     except (OSError, ValueError):
         return None
-    source, labels = model.trained_on, None
+    words, source, labels = val.words[:MEASURED], model.trained_on, None
     if model.labels is not None and isinstance(source, TrainedOn) and source.label_column is not None:
-        labels = [model.labels.encode(label_in(line, source.label_column)) for line in fields]
+        labels = [model.labels.encode(label_in(fields, source.label_column)) for fields in val.labels[:MEASURED]]
     scores = score(network, model.vocabulary, words, labels)
     return -sum(scored.log_prob for scored in scores) / sum(len(word) + 1 for word in words)
 
