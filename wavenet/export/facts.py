@@ -7,7 +7,7 @@ from pathlib import Path
 import wavenet
 from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
-from wavenet.network.layers import receptive_field
+from wavenet.network.layers import NgramLogits, receptive_field
 from wavenet.runs import LAST, RunFolder
 
 SPLITS = ("train", "val", "test")
@@ -23,6 +23,7 @@ class Facts:
         parameters: How many weights it has.
         trained_on: The corpus, or ``None`` if that is not known.
         losses: Nats per character by split, as the finished run has recorded them; empty without a record.
+        table: How many of the weights stand in tables of n-grams.
         labels: Its labels, in the order of their ids from 1 on, each with how many training words have it.
         version: The version of this package that wrote the file.
     """
@@ -32,6 +33,7 @@ class Facts:
     parameters: int
     trained_on: TrainedOn | None
     losses: dict[str, float]
+    table: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     version: str = wavenet.__version__
 
@@ -44,6 +46,7 @@ class Facts:
             parameters=sum(weights.numel() for weights in model.network.parameters()),
             trained_on=model.trained_on if isinstance(model.trained_on, TrainedOn) else None,
             losses={} if checkpoint is None else recorded_losses(checkpoint),
+            table=sum(layer.weight.numel() for layer in model.network.modules() if isinstance(layer, NgramLogits)),
             labels={} if model.labels is None else model.labels.counts,
         )
 

@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +161,7 @@ def member(packer: Packer, network: nn.Sequential) -> Plain:
 
 def table(packer: Packer, network: nn.Sequential) -> Plain:
     """What describes a table of n-grams."""
-    layer = cast(NgramLogits, network[-1])
+    layer: Any = network[-1]
     packer.add(layer.weight, bits=bits_of(layer))
     return {
         "rows": layer.num_embeddings,
@@ -177,7 +177,7 @@ def tree(packer: Packer, network: nn.Sequential) -> Plain:
     layers = list(network)
     groups = {place: layer.group_size for place, layer in enumerate(layers) if isinstance(layer, FlattenConsecutive)}
     last = max((place for place, layer in enumerate(layers) if isinstance(layer, nn.Linear)), default=0)
-    embedding = layers[0]
+    embedding: Any = layers[0]
     if type(embedding) not in (nn.Embedding, LabelledEmbedding) or min(groups, default=0) != 1 or last < max(groups):
         raise ArgumentError("format", EXPECTED)
     labels = [embedding.label_weight] if isinstance(embedding, LabelledEmbedding) else []

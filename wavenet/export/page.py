@@ -106,12 +106,12 @@ def measure(model: TrainedModel, network: nn.Sequential) -> float | None:
 
     The network is told the labels of the words, if it knows any."""
     try:
-        words, fields = (part[:MEASURED] for part in model.split.val)
+        val = model.split.val
     except (OSError, ValueError):
         return None
-    source, labels = model.trained_on, None
+    words, source, labels = val.words[:MEASURED], model.trained_on, None
     if model.labels is not None and isinstance(source, TrainedOn) and source.label_column is not None:
-        labels = [model.labels.encode(label_in(line, source.label_column)) for line in fields]
+        labels = [model.labels.encode(label_in(fields, source.label_column)) for fields in val.labels[:MEASURED]]
     scores = score(network, model.vocabulary, words, labels)
     return -sum(scored.log_prob for scored in scores) / sum(len(word) + 1 for word in words)
 
@@ -157,7 +157,10 @@ def origin(facts: Facts, packed_loss: float | None) -> str:
     """How the network was made, in a sentence."""
     source, losses = facts.trained_on, facts.losses
     read = "character" if facts.block_size == 1 else f"{facts.block_size} characters"
-    said = f"It reads the last {read}, has {facts.parameters:,} weights, and was trained by wavenet {facts.version}"
+    table = f", {facts.table:,} of them in a table of n-grams" if facts.table else ""
+    said = (
+        f"It reads the last {read}, has {facts.parameters:,} weights{table}, and was trained by wavenet {facts.version}"
+    )
     if source is not None:
         said += f" on {source.words['train']:,} of the words"
     if losses:

@@ -27,7 +27,7 @@ export function showSum(panel, activations, row, vocabulary) {
     probabilities = logProbabilities(logits).map(Math.exp);
     lines.push(line(["+ ", element("b", {}, isolated(ngram.map(letter).join("")))], changes(before, probabilities)));
   });
-  lines.push(line("= prediction", likeliest(probabilities)));
+  lines.push(line(tree.members.length > 1 ? "= this network" : "= prediction", likeliest(probabilities)));
   panel.querySelector("tbody").replaceChildren(...lines);
 
   function line(head, parts) {
