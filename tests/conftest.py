@@ -28,6 +28,7 @@ TINY = [
     "--model.network.embedding_dim=4",
     "--model.network.dropout=0",
     "--model.network.ngram_rows=64",
+    "--record.graph=false",
 ]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes programs in the background ignore it

@@ -26,8 +26,8 @@ Get = Callable[..., Any]
 @pytest.fixture(scope="module")
 def run_root(tmp_path_factory: pytest.TempPathFactory, words_file: Path) -> Path:
     root = tmp_path_factory.mktemp("watched")
-    options = ("--health.enabled=true", "--health.every_n_validations=1", "--samples.num_draws=50")
-    assert run_cli("fit", "--data.path", words_file, "--trainer.default_root_dir", root, *options, *TINY) == 0
+    parts = ("--health.enabled=true", "--health.every_n_validations=1", "--samples.num_draws=50", "--record.graph=true")
+    assert run_cli("fit", "--data.path", words_file, "--trainer.default_root_dir", root, *TINY, *parts) == 0
     return root
 
 
