@@ -15,7 +15,10 @@ VARIED: dict[str, NetworkConfig | Sequence[NetworkConfig]] = {
     "flat with layer norm": NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
     "no context": NetworkConfig(1, 1, 6, 10),
     "a table of n-grams": NetworkConfig(8, 2, 6, 10, ngram_rows=50),
-    "an ensemble": [NetworkConfig(4, 2, 6, 10, ngram_rows=50), NetworkConfig(3, 3, 6, 10, norm="layer")],
+    "an ensemble": [
+        NetworkConfig(8, (4, 2), 6, 10, activation="gate", logits_norm=True, ngram_rows=50),
+        NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
+    ],
 }
 """Networks that differ in all that a network can have."""
 

@@ -373,7 +373,7 @@ def test_labels_are_told_and_guessed(page: Any, downloads: Path, tmp_path: Path)
     (*_, end) = model.explain(words[0], label=told)
     assert probability(browser, "end of the word") == pytest.approx(end.probability, abs=0.01)
     leaves = "document.querySelectorAll('.letter').length"
-    for number, size in enumerate([4, 3]):  # the contexts of the two networks, of which the second has no table
+    for number, size in enumerate([8, 3]):  # the contexts of the two networks, of which the second has no table
         choose(browser, "#member", number)
         assert browser.js(leaves) == size
         assert browser.js("document.querySelector('#sum').hidden") == (number == 1)

@@ -38,14 +38,13 @@ def test_a_folded_network_has_the_same_logits(config: NetworkConfig | Sequence[N
     torch.testing.assert_close(folded(network)(contexts), network(contexts), atol=1e-5, rtol=1e-5)
 
 
-@pytest.fixture(scope="module", params=[("gates and other groups", 0), ("an ensemble", len(COUNTS))], ids=str)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """A network, perhaps with labels, and the sessions of its two forms."""
-    name, num_labels = request.param
-    network = lively(build(VARIED[name], len(ALPHABET) + 1, num_labels))
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """An ensemble with a table and labels, and the sessions of its two forms."""
+    network = lively(build(VARIED["an ensemble"], len(ALPHABET) + 1, len(COUNTS)))
     path = tmp_path_factory.mktemp("onnx") / "words.onnx"
-    labels = Labels(COUNTS) if num_labels else None
-    paths = write_graphs(network, Facts.of(TrainedModel(network, Vocabulary(ALPHABET), labels=labels)), path)
+    model = TrainedModel(network, Vocabulary(ALPHABET), labels=Labels(COUNTS))
+    paths = write_graphs(network, Facts.of(model), path)
     assert [path.name for path in paths] == ["words.onnx", "words.step.onnx"]
     return network, *(onnxruntime.InferenceSession(path) for path in paths)
 
@@ -94,7 +93,7 @@ def test_the_files_say_where_they_come_from(exported: Exported) -> None:
     for session, form in ((windowed, "windowed"), (stepping, "stepping")):
         said = session.get_modelmeta().custom_metadata_map
         assert said["alphabet"] == ALPHABET
-        assert json.loads(said["labels"]) == (COUNTS if num_labels(network) else {})
+        assert json.loads(said["labels"]) == COUNTS
         assert said["block_size"] == str(receptive_field(network))
         assert said["form"] == form
 

@@ -104,7 +104,8 @@ def known(model: TrainedModel) -> dict[str, Any]:
 def measure(model: TrainedModel, network: nn.Sequential) -> float | None:
     """The loss of a network, in nats per character, on validation words of the model, if these are at hand.
 
-    The network is told the labels of the words, if it knows any."""
+    The network is told the labels of the words, if it knows any.
+    """
     try:
         val = model.split.val
     except (OSError, ValueError):

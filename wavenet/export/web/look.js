@@ -202,10 +202,11 @@ export function setUpLooking({ network, vocabulary, labels, direction }) {
   });
   new ResizeObserver(showNewest).observe($("tree"));
   offerLabels($("look-label"), labels);
-  $("member").append(...network.members.map((_, i) => element("option", { value: i }, `${i + 1} of ${network.members.length}`)));
-  $("member").closest("label").hidden = network.members.length === 1;
+  const { members } = network;
+  $("member").append(...members.map((_, i) => element("option", { value: i }, `${i + 1} of ${members.length}`)));
+  $("member").closest("label").hidden = members.length === 1;
   for (const id of ["look-label", "member"]) $(id).addEventListener("change", update);
-  $("levels").textContent = legend(network.members[0]);
+  $("levels").textContent = legend(members[0]);
   return (word, label = ANY) => {
     input.value = word;
     $("look-label").value = label;

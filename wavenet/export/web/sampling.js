@@ -62,7 +62,8 @@ function total(weights) {
  * Source: Shi, Bieber and Sutton, "Incremental Sampling Without Replacement for Sequence Models" (2020).
  */
 export class Sampler {
-  constructor(network, vocabulary, wanted, { label = ANY, temperature = 1, topP = 1, unique = false, known = null, seed = 0 }) {
+  constructor(network, vocabulary, wanted, options) {
+    const { label = ANY, temperature = 1, topP = 1, unique = false, known = null, seed = 0 } = options;
     Object.assign(this, { network, vocabulary, wanted, label, unique, known });
     this.shaping = { temperature, topP };
     this.random = randomNumbers(seed);
