@@ -26,7 +26,7 @@ from wavenet.export.folding import folded
 from wavenet.export.known import bloom_filter, hash_pair
 from wavenet.export.packing import pack, rounded
 from wavenet.export.page import SOURCES, bundled, write_page
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import NgramLogits, Sum, receptive_field
 
 HOSTILE = [

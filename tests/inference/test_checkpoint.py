@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, TINY, run_cli
-from wavenet.inference.checkpoint import FORMAT, CheckpointError, TrainedOn, load, read_checkpoint
+from wavenet.inference.checkpoint import FORMAT, CheckpointError, load, read_checkpoint
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.training.module import LanguageModel
 
 

@@ -13,7 +13,7 @@ from wavenet.corpus.ngram import best_ngram
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.experiments.evaluation import VAL, Floats, HeldOut, interval, resampled_means
 from wavenet.experiments.finished import FinishedRun
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.trained_on import TrainedOn
 
 T_QUANTILES = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 """Student's, 97.5 %, by degrees of freedom from 1 on; beyond them the last is a little too large."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from wavenet.experiments.trainings import ELSEWHERE, FINGERPRINT, flattened
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.runs import RunFolder
 
 BEST, LAST = "best", "last"

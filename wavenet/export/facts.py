@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import wavenet
-from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import NgramLogits, receptive_field
 from wavenet.runs import LAST, RunFolder
 

@@ -26,9 +26,9 @@ from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.export.known import bloom_filter
 from wavenet.export.packing import pack, rounded
-from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import score
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import position_wise
 from wavenet.runs import whole_file
 

@@ -6,16 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.corpus.download import path_to_record
-from wavenet.inference.checkpoint import (
-    MOST_MEMBERS,
-    NETWORK,
-    TRAINED_ON,
-    Record,
-    TrainedOn,
-    hyper_parameters,
-    read_record,
-    stamp,
-)
+from wavenet.inference.checkpoint import MOST_MEMBERS, NETWORK, TRAINED_ON, Record, hyper_parameters, read_record, stamp
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.config import NetworkConfig
 
 

@@ -27,7 +27,7 @@ MAX_SAMPLES = 1_000_000  # that ranks are estimated from; they are kept, and tak
 
 
 class Source(Protocol):
-    """What knows the words that a network was trained on: :class:`wavenet.inference.checkpoint.TrainedOn`."""
+    """What knows the words that a network was trained on: :class:`wavenet.inference.trained_on.TrainedOn`."""
 
     @property
     def longest_word(self) -> int | None:

@@ -16,7 +16,8 @@ from jsonargparse import dict_to_namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
-from wavenet.inference.checkpoint import Record, TrainedOn
+from wavenet.inference.checkpoint import Record
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.config import NetworkConfig
 from wavenet.runs import TO_CONTINUE, TO_USE, RunFolder, find_checkpoint, shipped, unfinished_run
 from wavenet.training.callbacks import MONITORS

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from wavenet.corpus.oddities import oddities
 from wavenet.errors import ArgumentError, Interrupted
-from wavenet.inference.checkpoint import TrainedOn
 from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import position_wise, receptive_field
 from wavenet.network.threads import set_threads
 from wavenet.runs import LAST, RunFolder, command

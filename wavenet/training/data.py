@@ -18,7 +18,7 @@ from wavenet.corpus.splitting import Part, Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.corpus.words import Words, characters, num_tokens, translation
 from wavenet.errors import ArgumentError, check_at_least
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.packing import CHUNK, Batch
 from wavenet.training.datasets import BatchIndices, LabelIds, Share, Shares, WindowDataset, WordDataset
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from wavenet.inference.checkpoint import TrainedOn
+from wavenet.inference.trained_on import TrainedOn
 from wavenet.training.cli import WaveNetCLI
 
 
