@@ -19,7 +19,7 @@ from wavenet.network.layers import (
     Sum,
 )
 
-LONGEST_NGRAM = 5  # tokens; six are no better on names.txt, and three are worse
+LONGEST_NGRAM = 5  # tokens; docs/list_sizes.md has what other lengths gave
 
 
 def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_labels: int = 0) -> nn.Sequential:
