@@ -184,7 +184,7 @@ def test_a_page_without_its_corpus_says_so(
     def gone(path: Path) -> None:
         raise FileNotFoundError(f"words not found: {path.name}")
 
-    monkeypatch.setattr("wavenet.inference.checkpoint.read_corpus", gone)
+    monkeypatch.setattr("wavenet.inference.trained_on.read_corpus", gone)
     path = tmp_path / "words.html"
     assert run_cli("export", "--output", path, "--ckpt_path", tiny_run) == 0
     out, err = capsys.readouterr()

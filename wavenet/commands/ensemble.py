@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.main import parser_of
 from wavenet.commands.options import checkpoint_named
 from wavenet.errors import ArgumentError, UsageError
 from wavenet.runs import command
@@ -21,12 +21,7 @@ MEASURED = 100_000  # validation words
 
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command: writes the checkpoint, and says how good the members and the ensemble are on validation."""
-    summary = COMMANDS[name].summary
-    parser = Parser(
-        prog=f"{program()} {name}",
-        description=f"{summary[0].upper()}{summary[1:]}. Example: wavenet ensemble default gated --output both.ckpt",
-        allow_abbrev=False,
-    )
+    parser = parser_of(name, "Example: wavenet ensemble default gated --output both.ckpt")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="checkpoints, folders of runs, or experiments")
     parser.add_argument("--output", metavar="FILE", required=True, help="the checkpoint to write")
     parser.add_argument("--threads", type=int, help="threads to measure losses on; by default as many as pay")

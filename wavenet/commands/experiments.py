@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.main import Parser, parser_of, program
 from wavenet.errors import UsageError
 from wavenet.runs import RUNS, command
 
@@ -26,13 +26,8 @@ NOT_TO_GIVE = ("trainer.default_root_dir", "data.predict_path")  # options that 
 def parse(name: str, add_arguments: Callable[[Parser], None], example: str, arguments: list[str]) -> Namespace:
     """The options of a command that trains; ``passed_on`` holds those of ``fit``, which have dots in their names."""
     own, passed_on = divided(arguments)
-    summary = COMMANDS[name].summary
-    parser = Parser(
-        prog=f"{program()} {name}",
-        description=f"{summary[0].upper()}{summary[1:]}. Options of fit with a dot in their names, such as --data.path "
-        f"FILE, are passed on to all trainings. Example: {example}",
-        allow_abbrev=False,
-    )
+    about = "Options of fit with a dot in their names, such as --data.path FILE, are passed on to all trainings."
+    parser = parser_of(name, f"{about} Example: {example}")
     add_arguments(parser)
     parser.add_argument("--max_steps", type=int, help="end trainings after so many steps that would take more")
     parser.add_argument("--jobs", type=int, help="trainings at once, which share the cores (default: 1)")

@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 from shlex import quote
 
-from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.main import parser_of
 from wavenet.commands.output import target_of
 from wavenet.corpus.reading import read_corpus
 from wavenet.corpus.vocabulary import Vocabulary
@@ -13,12 +13,7 @@ from wavenet.runs import command
 
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
-    summary = COMMANDS[name].summary
-    parser = Parser(
-        prog=f"{program()} {name}",
-        description=f"{summary[0].upper()}{summary[1:]}. Example: wavenet import notebook.pt --output notebook.ckpt",
-        allow_abbrev=False,
-    )
+    parser = parser_of(name, "Example: wavenet import notebook.pt --output notebook.ckpt")
     parser.add_argument("weights", metavar="FILE", help="a dictionary of tensors in the order of the layers")
     parser.add_argument("--words", metavar="FILE", help="the words it was trained on (default: words of a to z)")
     parser.add_argument("--output", metavar="FILE", required=True, help="where to write the checkpoint")

@@ -123,6 +123,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def parser_of(name: str, text: str) -> Parser:
+    """The parser of a command, described by its summary and the sentences of ``text``."""
+    summary = COMMANDS[name].summary
+    description = f"{summary[0].upper()}{summary[1:]}. {text}"
+    return Parser(prog=f"{program()} {name}", description=description, allow_abbrev=False)
+
+
 def unknown_options(unknown: Sequence[str], known: Iterable[str]) -> str:
     """What is wrong with arguments that no option takes."""
     hint = did_you_mean(unknown[0].split("=")[0], known)

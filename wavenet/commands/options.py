@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.main import Parser, parser_of
 from wavenet.commands.output import FORMATS, Row
 from wavenet.corpus.reading import read_corpus
 from wavenet.corpus.splitting import known_words, novelty
@@ -37,12 +37,7 @@ def parse(
     add_output: Callable[[Parser], None] = add_output,
 ) -> Namespace:
     """The options of a command that uses a trained model."""
-    summary = COMMANDS[name].summary
-    parser = Parser(
-        prog=f"{program()} {name}",
-        description=f"{summary[0].upper()}{summary[1:]}. Example: {example}",
-        allow_abbrev=False,
-    )
+    parser = parser_of(name, f"Example: {example}")
     add_arguments(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--ckpt_path", metavar="PATH", help="a checkpoint, or a folder with runs, of which the newest")

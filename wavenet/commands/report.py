@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from wavenet.commands.main import COMMANDS, Parser, program
+from wavenet.commands.main import parser_of
 from wavenet.commands.options import checkpoint_named
 from wavenet.errors import ArgumentError, check_at_least
 from wavenet.runs import RUNS, RunFolder, newest_checkpoint
@@ -21,12 +21,7 @@ FOLDER = "report"
 
 def main(name: str, arguments: list[str]) -> None:
     """Runs the command."""
-    summary = COMMANDS[name].summary
-    parser = Parser(
-        prog=f"{program()} {name}",
-        description=f"{summary[0].upper()}{summary[1:]}. Example: wavenet report default",
-        allow_abbrev=False,
-    )
+    parser = parser_of(name, "Example: wavenet report default")
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="a checkpoint, the folder of a run, or an experiment (default: newest)"
     )
