@@ -117,6 +117,7 @@ def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:
         "model.network.hidden_dim": 8 * round(recipe.hidden_dim * rng.choice([0.5, 0.75, 1, 1.5, 2]) / 8),
         "model.network.dropout": round(rng.uniform(0, 0.6), 2),
         "model.network.block_size": rng.choice([8, 8, 16]),
+        "model.network.ngram_gain": round(min(1.0, recipe.ngram_gain * exp(rng.uniform(-1, 1))), 3),
         "model.optimization.learning_rate": round(recipe.learning_rate * exp(rng.uniform(-1, 1)), 4),
         "model.optimization.weight_decay": round(exp(rng.uniform(log(0.003), log(1.0))), 4),
     }

@@ -139,3 +139,16 @@ def test_a_table_of_ngrams_learns_what_follows_them() -> None:
         nn.functional.cross_entropy(layer(contexts), targets).backward()
         optimizer.step()
     assert layer(contexts).argmax(dim=1).tolist() == targets.tolist()
+
+
+def test_ngrams_that_say_nothing_are_drawn_anew_in_training_and_keep_the_mean() -> None:
+    torch.manual_seed(0)
+    layer = NgramLogits(1024, vocab_size=3, dropout=0.25)
+    nn.init.normal_(layer.weight)
+    tokens = torch.tensor([[1, 2, 0, 1, 2]])
+    said = layer.gain * layer.weight[layer.rows(tokens)[0]]  # (4, V), of each n-gram
+    drawn = layer(tokens.expand(20_000, 5))  # (N, V)
+    assert len(drawn.unique(dim=0)) == 2**4
+    assert torch.allclose(drawn.mean(dim=0), said.sum(dim=0), atol=0.02)
+    assert torch.allclose(drawn.max(dim=0).values, said.clamp(min=0).sum(dim=0) / 0.75)
+    assert torch.allclose(layer.eval()(tokens)[0], said.sum(dim=0))

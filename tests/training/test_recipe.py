@@ -117,6 +117,7 @@ def test_the_command_line_follows_the_words_and_records_it(
     assert config["model"]["optimization"]["learning_rate"] == recipe.learning_rate
     assert config["model"]["network"]["hidden_dim"] == recipe.hidden_dim
     assert config["model"]["network"]["ngram_rows"] == recipe.ngram_rows
+    assert config["model"]["network"]["ngram_gain"] == recipe.ngram_gain
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["steps"] == recipe.max_steps
     said = capsys.readouterr().out

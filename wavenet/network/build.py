@@ -74,7 +74,7 @@ def ngram_logits(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Unflatten(-1, (-1, 1)),  # (B, T) -> (B, T, 1)
         FlattenConsecutive(num_tokens),  # (B, T)
-        NgramLogits(config.ngram_rows, vocab_size),
+        NgramLogits(config.ngram_rows, vocab_size, config.ngram_gain, config.dropout),
     )
 
 

@@ -28,10 +28,11 @@ class NetworkConfig:
         norm: ``batch``, ``layer``, or ``batch_per_position``, the lecture's bug
             (:class:`wavenet.network.layers.PerPositionBatchNorm1d`).
         residual: Whether each hidden layer adds its result to the newest step of its input, where the widths fit.
-        dropout: Probability of zeroing a feature of a hidden layer's result.
+        dropout: Probability of zeroing a feature of a hidden layer's result, and what an n-gram of the table says.
         logits_norm: Whether a norm follows the last linear layer, as in the second set of the lecture's notes.
         ngram_rows: Rows of a table of hashed n-grams, whose logits are added to the network's
             (:class:`wavenet.network.layers.NgramLogits`); 0 for a network without.
+        ngram_gain: At which share of the network's learning rate the table is learned.
 
     Raises:
         ArgumentError: A value is none of these, or the group sizes do not multiply to ``block_size``.
@@ -51,6 +52,7 @@ class NetworkConfig:
     dropout: float = 0.0
     logits_norm: bool = False
     ngram_rows: int = 0
+    ngram_gain: float = 0.3
 
     def __post_init__(self) -> None:
         sizes = self.group_size
@@ -71,6 +73,8 @@ class NetworkConfig:
                 raise ArgumentError(name, f"must be one of {', '.join(choices)}, got {value}")
         if not 0 <= self.dropout < 1:
             raise ArgumentError("dropout", f"must be from 0 to below 1, got {self.dropout}")
+        if not 0 < self.ngram_gain <= 1:
+            raise ArgumentError("ngram_gain", f"must be above 0 and at most 1, got {self.ngram_gain}")
         groups = self.group_sizes
         too_many = len(groups) > LONGEST_CONTEXT.bit_length()
         if too_many or (min(groups, default=0) < 2 and groups != (1,)) or prod(groups) != self.block_size:

@@ -214,10 +214,11 @@ class NgramLogits(nn.EmbeddingBag):
     Args:
         num_rows: Rows of the table.
         vocab_size: Number of token ids V.
+        gain: What the rows say is multiplied by it, so that they are learned at that share of the network's rate.
+        dropout: Probability, in training, that an n-gram says nothing.
 
     Attributes:
-        weight: (num_rows, V), the table. What it says is multiplied by ``gain``, so that it is learned at that share of
-            the network's rate.
+        weight: (num_rows, V), the table.
 
     Shape:
         - Input: :math:`(N, n)`, the last n tokens, the newest last.
@@ -232,15 +233,19 @@ class NgramLogits(nn.EmbeddingBag):
     where a maximum entropy model of hashed n-grams is trained together with a network.
     """
 
-    gain = 0.3
     multiplier, prime = 1_000_003, 2**31 - 1  # whose product is below 2 ** 53, which is exact in any language
 
-    def __init__(self, num_rows: int, vocab_size: int) -> None:
+    def __init__(self, num_rows: int, vocab_size: int, gain: float = 0.3, dropout: float = 0.0) -> None:
         super().__init__(num_rows, vocab_size, mode="sum")
         nn.init.zeros_(self.weight)
+        self.gain = gain
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
-        return self.gain * super().forward(self.rows(tokens))  # (N, V)
+        rows = self.rows(tokens)  # (N, n - 1)
+        drops = self.training and self.dropout.p > 0
+        kept = self.dropout(torch.ones_like(rows, dtype=self.weight.dtype)) if drops else None
+        return self.gain * super().forward(rows, per_sample_weights=kept)  # (N, V)
 
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows (N, n - 1) of the n-grams of 2, 3, ..., n tokens that end with the newest of (N, n).

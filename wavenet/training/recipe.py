@@ -45,7 +45,7 @@ class Recipe:
         max_steps: Training steps.
         num_validations: How often the network is validated on the way.
         learning_rate, weight_decay: See :class:`wavenet.training.optimization.OptimizationConfig`.
-        dropout, hidden_dim, block_size, ngram_rows: See :class:`wavenet.network.config.NetworkConfig`.
+        dropout, hidden_dim, block_size, ngram_rows, ngram_gain: See :class:`wavenet.network.config.NetworkConfig`.
     """
 
     batch_size: int
@@ -58,6 +58,7 @@ class Recipe:
     hidden_dim: int
     block_size: int
     ngram_rows: int
+    ngram_gain: float
 
 
 def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | None = None) -> Recipe:
@@ -68,23 +69,26 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     choose from (as the perplexity of single characters has it). The fewer tokens, the more often each is seen and the
     harder the network is kept from learning them by heart:
 
-    - batches of 1,825 tokens times the root of r, rounded to a power of two of words, at most a third of the words;
+    - batches of 1,825 tokens times the root of r and the power 1.5 of how much longer the words are, rounded to a power
+      of two of words, at most a third of the words;
     - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth
       root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the tokens
       seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
       ever begin alike, get more of them: the root of how much longer they are;
-    - a learning rate that falls with the sixth root of r and rises with the power 0.4 of how much longer the words are,
-      up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them, up
-      to 200;
+    - a learning rate that falls with the sixth root of r and rises with the power 0.75 of how much longer the words
+      are, up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them,
+      up to 200;
     - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
 
     A training takes ``AFFORDABLE`` operations at most. Where words are both many and long, the network is narrower, so
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
     into it. From ``MANY_WORDS`` words on the time grows with them.
 
-    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1 and then four times as many for twice the
-    tokens, as far as ``MOST_LOGITS`` leaves room for the alphabet's logits in each. The context is 8 characters, since
-    longer ones did not pay, or 4 where nearly all words are shorter than that.
+    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1, then four times as many for twice the
+    tokens, and eight times as many for words that are twice as much longer, as far as ``MOST_LOGITS`` leaves room for
+    the alphabet's logits in each. It is learned at 0.3 of the network's rate, divided by the root of how many times
+    more than five the epochs are. The context is 8 characters, since longer ones did not pay, or 4 where nearly all
+    words are shorter than that.
 
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
@@ -106,7 +110,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     longer = max(1.0, num_tokens / num_words / (NAMES_TOKENS / NAMES_WORDS)) ** 0.25
     richer = max(1.0, character_perplexity(words) / RICH_ALPHABET)
     if batch_size is None:
-        batch_size = 2 ** round(log2(1825 * small**0.5 * num_examples / num_tokens))
+        batch_size = 2 ** round(log2(1825 * small**0.5 * longer**1.5 * num_examples / num_tokens))
         batch_size = max(4, min(batch_size, 2 ** int(log2(max(4, num_examples / 3)))))
     steps_per_epoch = ceil(num_examples / batch_size)
     wanted = 5 / small * longer**2 / large**0.5
@@ -122,18 +126,21 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         hidden_dim -= 8
     affordable = operations / num_weights(hidden_dim, num_characters)
     epochs = min(epochs, affordable)
+    more = max(1.0, min(wanted, affordable) / 5)  # times the epochs of names.txt, if the list were not small
     max_steps = max(1, round(epochs * steps_per_epoch))
+    rows = 14 + round(2 * log2(large) + 3 * log2(longer))
     return Recipe(
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         max_steps=max_steps,
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
-        learning_rate=round(min(0.05, 0.025 * small ** (1 / 6) * longer**1.6 / richer**0.1), 5),
+        learning_rate=round(min(0.05, 0.025 * small ** (1 / 6) * longer**0.75 / richer**0.1), 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.15 * log(max(1.0, min(wanted, affordable) / 5))), 3),
+        dropout=round(min(0.5, 0.15 * log(more)), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
-        ngram_rows=2 ** min(14 + round(2 * log2(large)), int(log2(MOST_LOGITS / (num_characters + 1)))),
+        ngram_rows=2 ** min(rows, int(log2(MOST_LOGITS / (num_characters + 1)))),
+        ngram_gain=round(0.3 * max(1.0, epochs / 5) ** -0.5, 3),
     )
 
 
@@ -176,7 +183,8 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
         >>> list(chosen)  # doctest: +NORMALIZE_WHITESPACE
         ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
-        'model.network.hidden_dim', 'model.network.block_size', 'model.network.ngram_rows', 'trainer.log_every_n_steps']
+        'model.network.hidden_dim', 'model.network.block_size', 'model.network.ngram_rows', 'model.network.ngram_gain',
+        'trainer.log_every_n_steps']
     """
     batch_size = given.get("data.batch_size") or 0
     recipe = recipe_for(words, given.get("data.batching") == "windows", batch_size if batch_size > 0 else None)
@@ -189,6 +197,7 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         "model.network.hidden_dim": recipe.hidden_dim,
         "model.network.block_size": recipe.block_size,
         "model.network.ngram_rows": recipe.ngram_rows,
+        "model.network.ngram_gain": recipe.ngram_gain,
     }
     bounds = [given.get("trainer.max_steps"), (given.get("trainer.max_epochs") or 0) * recipe.steps_per_epoch]
     steps = min((bound for bound in bounds if bound and bound > 0), default=recipe.max_steps)
@@ -201,6 +210,8 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         settings["trainer.check_val_every_n_epoch"] = None
     if "model.network.group_size" in given:
         del settings["model.network.block_size"]  # the groups of one context make no other
+    if given.get("model.network.ngram_rows") == 0:
+        del settings["model.network.ngram_gain"]  # without a table nothing is learned at its rate
     settings["trainer.log_every_n_steps"] = max(1, min(50, steps // NUM_POINTS))
     return {option: value for option, value in settings.items() if option not in given}
 
