@@ -12,7 +12,7 @@ import torch
 from tests.browser import CHROMIUM, Browser, chromium
 from tests.conftest import WORDS
 from tests.enumeration import VOCABULARY, all_words, normalised, small_network, word_probability
-from tests.export.test_page import HOSTILE, closeness, model_of
+from tests.export.test_page import CLOSE, HOSTILE, model_of
 from tests.networks import VARIED, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build
 from wavenet.corpus.labels import Labels
@@ -94,9 +94,7 @@ def check_logits(model: TrainedModel, browser: Browser, words: list[str], label:
     packed, _ = predictions(rounded(folded(told)), pack(words, model.vocabulary))
     torch.testing.assert_close(found, packed, atol=1e-4, rtol=0)
     expected, _ = predictions(told, pack(words, model.vocabulary))
-    torch.testing.assert_close(
-        found, expected, atol=closeness(told), rtol=1e-4
-    )  # some of these logits are far above 10
+    torch.testing.assert_close(found, expected, atol=CLOSE, rtol=0)
 
 
 DRAWN = """

@@ -8,22 +8,28 @@ export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-/** Reads matrices in the order in which wavenet/export/packing.py wrote them: integers, and a scale for each row. */
+/**
+ * Reads matrices in the order in which wavenet/export/packing.py wrote them: integers of so many bits, the lowest bit
+ * first, from the beginning of a byte on, and a scale for each row.
+ */
 class Reader {
-  constructor({ integers16, integers8, scales }) {
-    this.integers = { 16: new Int16Array(bytesOf(integers16).buffer), 8: new Int8Array(bytesOf(integers8).buffer) };
-    this.next = { 16: 0, 8: 0 };
+  constructor({ bits, integers, scales }) {
+    this.bits = bits;
+    this.bytes = bytesOf(integers);
     this.scales = new Float32Array(bytesOf(scales).buffer);
-    this.scale = 0;
+    this.nextByte = this.nextScale = 0;
   }
 
-  matrix(rows, columns, bits = 16) {
-    const values = new Float32Array(rows * columns), integers = this.integers[bits];
+  matrix(rows, columns, bits = this.bits) {
+    const values = new Float32Array(rows * columns);
+    let read = 0, count = 0; // the bits that are read and not used, and how many they are
     for (let row = 0; row < rows; row++) {
-      const scale = this.scales[this.scale++];
+      const scale = this.scales[this.nextScale++];
       if (scale === 0) continue; // a row of zeros has no integers
       for (let column = 0; column < columns; column++) {
-        values[row * columns + column] = integers[this.next[bits]++] * scale;
+        for (; count < bits; count += 8) read |= this.bytes[this.nextByte++] << count;
+        values[row * columns + column] = ((read << (32 - bits)) >> (32 - bits)) * scale; // the shifts keep the sign
+        read >>>= bits, count -= bits;
       }
     }
     return values;
@@ -68,9 +74,9 @@ class Member {
 
 /** What n-grams say of the next token: the sum of a row of logits for each, found by a hash. */
 class Table {
-  constructor({ rows, longest, gain, multiplier, prime }, vocabSize, reader) {
+  constructor({ rows, bits, longest, gain, multiplier, prime }, vocabSize, reader) {
     Object.assign(this, { rows, longest, multiplier, prime, vocabSize });
-    this.logits = reader.matrix(rows, vocabSize, 8).map((value) => gain * value);
+    this.logits = reader.matrix(rows, vocabSize, bits).map((value) => gain * value);
   }
 
   /** The rows of the n-grams of 2, 3, ... tokens, of tokens that are given the newest first. All products are exact. */
