@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,8 @@ HEADLESS = (
 PATIENCE = 60  # seconds
 
 
-class Browser:
-    """A page of the browser.
+class Driver(ABC):
+    """A page of a browser that is driven by messages, as the DevTools protocol and WebDriver BiDi have them.
 
     Attributes:
         problems: Errors of scripts, and what the console said.
@@ -31,22 +32,49 @@ class Browser:
 
     def __init__(self, address: str) -> None:
         self.socket = websocket.create_connection(address, timeout=PATIENCE, suppress_origin=True)
-        self.number, self.events = 0, []  # type: ignore[var-annotated]
+        self.number = 0
         self.problems: list[str] = []
         self.requests: list[str] = []
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Calls a method of the protocol."""
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
         while (message := json.loads(self.socket.recv())).get("id") != self.number:
-            self._notice(message)
+            self.notice(message)
         assert "error" not in message, f"{method}: {message}"
         return message["result"]
 
-    def _notice(self, message: dict[str, Any]) -> None:
+    @abstractmethod
+    def notice(self, message: dict[str, Any]) -> None:
+        """Keeps what an event tells of problems and requests."""
+
+    @abstractmethod
+    def open(self, path: Path) -> None:
+        """Opens a file, and waits until it is loaded."""
+
+    @abstractmethod
+    def js(self, expression: str) -> Any:
+        """The value of an expression in the page, once it is there if it is a promise."""
+
+    def wait(self, condition: str) -> None:
+        """Waits until an expression is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.js(f"Boolean({condition})"):
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
+
+
+class Browser(Driver):
+    """A page of Chromium."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.events: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def notice(self, message: dict[str, Any]) -> None:
         method, given = message["method"], message["params"]
         self.events.append(method)
         if method == "Runtime.exceptionThrown":
@@ -60,27 +88,18 @@ class Browser:
             self.requests.append(given["request"]["url"])
 
     def open(self, path: Path) -> None:
-        """Opens a file, and waits until it is loaded."""
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
         deadline = time.monotonic() + PATIENCE
         while "Page.loadEventFired" not in self.events:
             assert time.monotonic() < deadline
-            self._notice(json.loads(self.socket.recv()))
+            self.notice(json.loads(self.socket.recv()))
 
     def js(self, expression: str) -> Any:
-        """The value of an expression in the page, once it is there if it is a promise."""
         given = {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True}
         result = self.call("Runtime.evaluate", **given)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
-
-    def wait(self, condition: str) -> None:
-        """Waits until an expression is true."""
-        deadline = time.monotonic() + PATIENCE
-        while not self.js(f"Boolean({condition})"):
-            assert time.monotonic() < deadline, condition
-            time.sleep(0.02)
 
     def click(self, selector: str) -> None:
         """Clicks in the middle of an element, as the mouse does."""

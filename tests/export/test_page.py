@@ -1,4 +1,4 @@
-"""The page as a file: what stands in it, what cannot, and what packing costs. Chromium opens it in test_browser.py."""
+"""The page as a file: what stands in it, what cannot, and what packing costs. Browsers open it in other tests."""
 
 import json
 import random
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.conftest import LABELS, WORDS, run_cli
+from tests.export.in_browser import CLOSE
 from tests.networks import VARIED, batch_norm_bug, lively
 from wavenet import NetworkConfig, TrainedModel, Vocabulary, build
 from wavenet.corpus.labels import Labels
@@ -31,7 +32,6 @@ from wavenet.export.page import SOURCES, bundled, write_page
 from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import Sum, receptive_field
 
-CLOSE = 1e-3  # what packing changes a logit by at most
 HOSTILE = [
     "</script>", "<!--<script>", "a\"b'c", "🦊🦊", "e\u0301\u0323", "$style", "\\u003c", "&amp;", "<b>x</b>", "a,b"
 ]  # fmt: skip

@@ -18,7 +18,7 @@ export function setUpScoring({ network, vocabulary, labels, name, direction }) {
 
   async function update() {
     const number = ++run, pause = breather();
-    const lines = $("list").value.split(/\r\n|\r|\n/).map((line) => line.split("\t")[0].trim().normalize("NFC"));
+    const lines = $("list").value.split(/\r\n|\r|\n/).map((line) => line.split("\t")[0].trim());
     const words = lines.filter(Boolean);
     const found = [], label = Number($("score-label").value);
     for (let begin = 0; begin < Math.min(words.length, MOST); begin += CHUNK) {

@@ -13,13 +13,16 @@ export class Vocabulary {
     return this.characters.length + 1;
   }
 
-  /** The tokens of a text, in Unicode's NFC form; an error names the first character that the network does not know. */
+  /**
+   * The tokens of a text in Unicode's NFC form; or as it stands, where the network knows only that: it may make a word of
+   * a letter and an accent that it never saw as one character. An error names the first character that it does not know.
+   */
   encode(text) {
-    return [...text.normalize("NFC")].map((character) => {
-      const token = this.tokens.get(character);
-      if (token === undefined) throw new UnknownCharacter(character);
-      return token;
-    });
+    const isUnknown = (character) => !this.tokens.has(character);
+    const composed = [...text.normalize("NFC")], unknown = composed.find(isUnknown);
+    const characters = unknown === undefined ? composed : [...text];
+    if (characters.some(isUnknown)) throw new UnknownCharacter(unknown);
+    return characters.map((character) => this.tokens.get(character));
   }
 
   decode(tokens) {
