@@ -74,8 +74,8 @@ def exported(folder: Path, tiny_run: Path) -> Exported:
         return run_cli("export", "--format", "onnx", *options)
 
     said = Copy(export, folder / "streams").ended()
-    sessions = [onnxruntime.InferenceSession(folder / name) for name in ("words.onnx", "words.step.onnx")]
-    return Exported(network, *sessions, said)
+    windowed, stepping = (onnxruntime.InferenceSession(folder / name) for name in ("words.onnx", "words.step.onnx"))
+    return Exported(network, windowed, stepping, said)
 
 
 def test_the_command_says_what_it_has_written(exported: Exported, folder: Path) -> None:
