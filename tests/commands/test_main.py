@@ -1,14 +1,17 @@
 """The frame of the commands: what a signal does, at whatever moment it comes."""
 
+import gc
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_cli
+from wavenet.commands import main as frame
 
 TRAIN = ["train.py", "fit"]
 MODULE = ["-m", "wavenet", "sample"]
@@ -57,3 +60,15 @@ def test_a_signal_while_words_are_written(tiny_run: Path, tmp_path: Path, sent: 
     assert errors == f"using {tiny_run}/checkpoints/best.ckpt\ninterrupted\n"
     assert run.returncode == 128 + sent[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_garbage_is_not_looked_for_while_modules_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def imported(name: str) -> SimpleNamespace:
+        seen.append(gc.isenabled())
+        return SimpleNamespace(main=lambda name, arguments: seen.append(gc.isenabled()))
+
+    monkeypatch.setattr(frame, "import_module", imported)
+    assert run_cli("sample") == 0
+    assert seen == [False, True]
