@@ -82,16 +82,27 @@ class Copy:
 
 
 def as_new_process(command: Sequence[object], cwd: Path, env: Mapping[str, str]) -> int:
-    """Does in this process what ``command``, a Python script and its arguments, does in a new one; its exit code."""
+    """Does in this process what ``command`` does in a new one; its exit code.
+
+    Args:
+        command: Python, a script or ``-m`` and a module, and arguments.
+        cwd: The folder to work in.
+        env: The environment.
+    """
     python, script, *arguments = map(str, command)
     assert python == sys.executable
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = [script, *arguments]
-    sys.path.insert(0, str((cwd / script).parent))
     try:
-        runpy.run_path(script, run_name="__main__")
+        if script == "-m":
+            sys.argv = arguments
+            sys.modules.pop(arguments[0], None)  # which would make runpy warn
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = [script, *arguments]
+            sys.path.insert(0, str((cwd / script).parent))
+            runpy.run_path(script, run_name="__main__")
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
@@ -104,7 +115,7 @@ def run(
     check: bool = False,
     **ignored: object,
 ) -> subprocess.CompletedProcess[str]:
-    """What ``subprocess.run`` does with a Python script and its arguments, in a copy of this process."""
+    """What ``subprocess.run`` does with a script or a module of Python, in a copy of this process."""
     with TemporaryDirectory() as folder:
         place, environment = cwd or Path.cwd(), dict(os.environ if env is None else env)
         ended = Copy(lambda: as_new_process(command, place, environment), Path(folder)).ended()

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests import copies
 from tests.conftest import ROOT, TINY, WORDS, run_cli
 from tests.copies import Copy, Ended
 from wavenet.corpus.vocabulary import Vocabulary
@@ -307,7 +307,7 @@ def test_both_launchers_leave_one_run(words_file: Path, tmp_path: Path, launcher
     if launcher == "lightning":
         options += ["--trainer.devices=2", "--trainer.strategy=ddp"]
     command = [sys.executable, *how, "train.py", "fit", *options]
-    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    ended = copies.run(command, cwd=ROOT)  # the processes that are started are new
     assert ended.returncode == 0, ended
     assert ended.stdout.count("Run:") == ended.stderr.count("step 12 of 12") == 1
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("step ")]
