@@ -45,11 +45,8 @@ def test_the_defaults_of_the_classes_are_the_recipe_for_names() -> None:
     network, optimization = NetworkConfig(), OptimizationConfig()
     assert (recipe.max_steps, recipe.batch_size) == (505, WordsDataModule().batch_size)
     assert (recipe.learning_rate, recipe.weight_decay) == (optimization.learning_rate, optimization.weight_decay)
-    assert (recipe.dropout, recipe.hidden_dim, recipe.block_size) == (
-        network.dropout,
-        network.hidden_dim,
-        network.block_size,
-    )
+    settings = ("dropout", "hidden_dim", "block_size", "ngram_gain")
+    assert all(getattr(recipe, name) == getattr(network, name) for name in settings)
 
 
 @given(st.lists(st.integers(1, 300), min_size=4, max_size=300), st.booleans())
@@ -61,8 +58,17 @@ def test_every_list_has_a_recipe_that_can_train(lengths: list[int], windows: boo
     assert 1 <= recipe.num_validations <= recipe.max_steps
     assert recipe.steps_per_epoch == -(-num_examples // recipe.batch_size)
     assert 0 <= recipe.dropout <= 0.5
-    NetworkConfig(block_size=recipe.block_size, hidden_dim=recipe.hidden_dim, dropout=recipe.dropout)
+    epochs = recipe.max_steps / recipe.steps_per_epoch
+    assert recipe.ngram_gain == 0.3 or epochs * recipe.learning_rate * recipe.ngram_gain == pytest.approx(0.1, rel=0.1)
+    settings = ("block_size", "hidden_dim", "dropout", "ngram_rows", "ngram_gain")
+    NetworkConfig(**{name: getattr(recipe, name) for name in settings})
     OptimizationConfig(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def test_longer_words_come_in_larger_batches_with_more_rows_of_ngrams() -> None:
+    short, long = recipe_for(like_names(4_000, 7 * 4_000)), recipe_for(like_names(700, 40 * 700))
+    assert long.batch_size * 40 > 1.25 * short.batch_size * 7
+    assert long.ngram_rows > short.ngram_rows
 
 
 def test_smaller_lists_get_more_epochs_smaller_batches_and_more_dropout() -> None:
