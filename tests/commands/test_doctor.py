@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, run_cli
+from tests.copies import run
 from tests.networks import batch_norm_bug, gated, lecture
 from wavenet.commands import doctor
 from wavenet.corpus.vocabulary import Vocabulary
@@ -124,9 +124,9 @@ def test_who_the_user_is_stays_private(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_report_as_it_is_pasted(tiny_run: Path, tmp_path: Path) -> None:
     home = tmp_path / "somebody"
     shutil.copytree(tiny_run.parent.parent, home / "runs")
-    command = [sys.executable, "-m", "wavenet", "doctor", "--ckpt_path", str(home / "runs")]
-    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LOGNAME": "somebody"}
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LOGNAME": "somebody"}
+    command = [sys.executable, ROOT / "train.py", "doctor", "--ckpt_path", home / "runs"]
+    done = run(command, cwd=home, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "somebody" not in done.stdout
     assert "ok: logits of ~/runs/default/version_0/checkpoints/best.ckpt" in done.stdout

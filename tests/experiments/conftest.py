@@ -1,5 +1,7 @@
 """What the tests of experiments share: a folder to work in, tiny configurations, and trainings in this process."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import run_cli
+from tests.copies import Copy
 from wavenet.experiments import children
 
 Write = Callable[..., Path]
@@ -40,6 +43,36 @@ class InProcess(children.Child):
 
     def end(self, patience: float = 0) -> None:
         pass
+
+
+class InCopy(children.Child):
+    """A training in a copy of this process."""
+
+    def __init__(self, options: list[str], log: Path) -> None:
+        self.log, self.began = log, time.monotonic()
+
+        def fit() -> int:
+            with open(log, "ab") as file:
+                for descriptor in (1, 2):
+                    os.dup2(file.fileno(), descriptor)
+            return run_cli("fit", *options)
+
+        self._copy = Copy(fit, log.parent / "streams")
+
+    @property
+    def pid(self) -> int:
+        return self._copy.pid
+
+    @property
+    def code(self) -> int | None:
+        return self._copy.code
+
+    def ask_to_end(self) -> None:
+        if self.code is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def end(self, patience: float = 0) -> None:
+        self._copy.ended()
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT, run_cli
-from tests.experiments.conftest import TINY
-from wavenet.experiments import curves
+from tests.experiments.conftest import TINY, InCopy
+from wavenet.experiments import children, curves
 from wavenet.experiments.children import Child, Children
 from wavenet.experiments.how import HowToRun
 from wavenet.experiments.space import read_space
@@ -25,16 +25,17 @@ from wavenet.experiments.trial import begin, trial_folder
 
 Error = Callable[..., str]
 
+WIDTH = "model.network.hidden_dim"
 RANGES = {
     "model.optimization.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-    "model.network.hidden_dim": {"low": 8, "high": 24, "step": 8},
+    WIDTH: {"low": 8, "high": 24, "step": 8},
     "model.network.activation": ["gelu", "tanh"],
 }
 
 
 @pytest.fixture
 def space(here: Path, words_file: Path) -> Path:
-    return write_space(here / "space.yaml", words_file, RANGES)
+    return write_space(here / "space.yaml", words_file, {WIDTH: [8, 16]})
 
 
 def write_space(path: Path, words_file: Path, ranges: object) -> Path:
@@ -49,9 +50,9 @@ def study_of(here: Path, name: str = "space") -> optuna.Study:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_a_tiny_search_with_two_workers_and_a_killed_trial(
-    here: Path, space: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, words_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = Children.start
+    space, start = write_space(here / "space.yaml", words_file, RANGES), Children.start
 
     def start_and_kill(self: Children, options: list[str], log: Path) -> Child:
         child = start(self, options, log)
@@ -59,6 +60,7 @@ def test_a_tiny_search_with_two_workers_and_a_killed_trial(
             os.kill(child.pid, signal.SIGKILL)
         return child
 
+    monkeypatch.setattr(children, "Child", InCopy)
     monkeypatch.setattr(Children, "start", start_and_kill)
     assert run_cli("sweep", space, "--trials", 3, "--jobs", 2) == 0
     out, err = capsys.readouterr()
@@ -108,7 +110,7 @@ def test_a_search_goes_on_with_what_was_left_and_takes_several_seeds(
     losses = [json.loads(path.read_text(encoding="utf-8"))["val/loss"] for path in paths]
     assert len(losses) == 2
     assert trials[0].value == pytest.approx(fmean(losses))
-    assert run_cli("sweep", space, "--trials", 2, "--seeds", 2) == 0
+    Search(search.space, how, HowToSearch(trials=2)).run()
     assert "2 trials, of which 2 have begun" in capsys.readouterr().err
 
 
@@ -143,9 +145,8 @@ def test_hopeless_trials_are_given_up(here: Path, space: Path, monkeypatch: pyte
     search = Search(read_space(space, []), HowToRun("space"), HowToSearch(trials=7))
     ranges = search.space.ranges
     for _ in range(6):
-        values = {"model.optimization.learning_rate": 0.01, "model.network.hidden_dim": 8}
         better = optuna.create_trial(
-            params={**values, "model.network.activation": "gelu"},
+            params={WIDTH: 8},
             distributions=ranges,
             value=2.0,
             intermediate_values={0: 2.2, 1: 2.1, 2: 2.0},

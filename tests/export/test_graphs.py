@@ -1,33 +1,37 @@
 """The ONNX files, run by onnxruntime as another program would."""
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import wavenet
 from tests.conftest import run_cli
+from tests.copies import Copy, Ended
 from tests.networks import VARIED, batch_norm_bug, lively
-from wavenet import NetworkConfig, TrainedModel, Vocabulary, build, load
-from wavenet.corpus.labels import Labels
+from wavenet import NetworkConfig, TrainedModel, Vocabulary, build
 from wavenet.corpus.vocabulary import BOUNDARY
 from wavenet.export.facts import Facts
 from wavenet.export.folding import folded
 from wavenet.export.graphs import Stepping, write_graphs
+from wavenet.inference.checkpoint import TRAINED_ON, hyper_parameters, read_checkpoint, stamp, write_checkpoint
 from wavenet.network.labels import num_labels, pairs
 from wavenet.network.layers import receptive_field
 
 onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")  # which takes long to import: once, and not in each copy of this process
 
 ALPHABET = "abcdé"
 COUNTS = {"Finnish": 30, "日本語": 10}
 NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 CLOSE = {"atol": 1e-4, "rtol": 0.0}
-Exported = tuple[nn.Sequential, Any, Any]
 
 
 @pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
@@ -38,23 +42,54 @@ def test_a_folded_network_has_the_same_logits(config: NetworkConfig | Sequence[N
     torch.testing.assert_close(folded(network)(contexts), network(contexts), atol=1e-5, rtol=1e-5)
 
 
+class Exported(NamedTuple):
+    """A checkpoint's network, the sessions of its two forms, and what the command that wrote them said."""
+
+    network: nn.Sequential
+    windowed: Any
+    stepping: Any
+    said: Ended
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """An ensemble with a table and labels, and the sessions of its two forms."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path, tiny_run: Path) -> Exported:
+    """The command's files of an ensemble with a table and labels."""
     network = lively(build(VARIED["an ensemble"], len(ALPHABET) + 1, len(COUNTS)))
-    path = tmp_path_factory.mktemp("onnx") / "words.onnx"
-    model = TrainedModel(network, Vocabulary(ALPHABET), labels=Labels(COUNTS))
-    paths = write_graphs(network, Facts.of(model), path)
-    assert [path.name for path in paths] == ["words.onnx", "words.step.onnx"]
-    return network, *(onnxruntime.InferenceSession(path) for path in paths)
+    content: dict[str, Any] = {
+        "state_dict": {f"network.{name}": value for name, value in network.state_dict().items()},
+        "hyper_parameters": hyper_parameters(ALPHABET, VARIED["an ensemble"], {}, COUNTS),
+        TRAINED_ON: read_checkpoint(tiny_run / "checkpoints" / "best.ckpt")[TRAINED_ON],
+    }
+    stamp(content)
+    write_checkpoint(content, folder / "words.ckpt")
+
+    def export() -> int:
+        warnings.simplefilter("default")  # all of them would be written to stderr
+        options = ["--output", folder / "words.onnx", "--ckpt_path", folder / "words.ckpt"]
+        return run_cli("export", "--format", "onnx", *options)
+
+    said = Copy(export, folder / "streams").ended()
+    windowed, stepping = (onnxruntime.InferenceSession(folder / name) for name in ("words.onnx", "words.step.onnx"))
+    return Exported(network, windowed, stepping, said)
+
+
+def test_the_command_says_what_it_has_written(exported: Exported, folder: Path) -> None:
+    assert exported.said == (
+        0,
+        f"{folder / 'words.onnx'}: logits from contexts of 8 tokens\n"
+        f"{folder / 'words.step.onnx'}: logits and the next state from one token and the state\n",
+        "",
+    )
 
 
 def test_whole_words_come_out_alike(exported: Exported) -> None:
-    compare(*exported)
-
-
-def compare(network: nn.Sequential, windowed: Any, stepping: Any) -> None:
     """A loop draws words with all three: torch, the windowed and the stepping form; a new word follows each end."""
+    network, windowed, stepping, _ = exported
     generator = torch.Generator().manual_seed(3)
     _, *states = stepping.get_inputs()
     size, rows = receptive_field(network), 5
@@ -80,7 +115,7 @@ def compare(network: nn.Sequential, windowed: Any, stepping: Any) -> None:
 
 
 def test_any_number_of_words_at_once(exported: Exported) -> None:
-    network, windowed, _ = exported
+    network, windowed, *_ = exported
     for rows in (1, 7):
         logits = windowed.run(None, {"tokens": torch.zeros(rows, receptive_field(network), dtype=torch.long).numpy()})[
             0
@@ -88,40 +123,28 @@ def test_any_number_of_words_at_once(exported: Exported) -> None:
         assert logits.shape == (rows, len(ALPHABET) + 1)
 
 
-def test_the_files_say_where_they_come_from(exported: Exported) -> None:
-    network, windowed, stepping = exported
+def test_the_files_say_where_they_come_from(exported: Exported, words_file: Path) -> None:
+    network, windowed, stepping, _ = exported
     for session, form in ((windowed, "windowed"), (stepping, "stepping")):
         said = session.get_modelmeta().custom_metadata_map
         assert said["alphabet"] == ALPHABET
         assert json.loads(said["labels"]) == COUNTS
         assert said["block_size"] == str(receptive_field(network))
         assert said["form"] == form
+        assert said["corpus_sha256"] == sha256(words_file.read_bytes()).hexdigest()
+        assert said["wavenet_version"] == wavenet.__version__
 
 
-def test_the_command(
-    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
-) -> None:
-    path = tmp_path / "words.onnx"
-    assert run_cli("export", "--format", "onnx", "--output", path, "--ckpt_path", tiny_run) == 0
-    out, err = capfd.readouterr()
-    assert out.splitlines() == [
-        f"{path}: logits from contexts of 8 tokens",
-        f"{tmp_path / 'words.step.onnx'}: logits and the next state from one token and the state",
-    ]
-    assert err.splitlines() == [f"using {tiny_run / 'checkpoints' / 'best.ckpt'}"]
-    assert not recwarn.list
-    model = load(tiny_run / "checkpoints" / "best.ckpt")
-    sessions = [onnxruntime.InferenceSession(file) for file in (path, tmp_path / "words.step.onnx")]
-    compare(model.network, *sessions)
-    said = sessions[0].get_modelmeta().custom_metadata_map
-    assert said["corpus_sha256"] == model.trained_on.sha256
-    assert said["wavenet_version"] == "0.1.0"
-
-
-def test_a_network_without_context_steps_without_a_state() -> None:
-    network = lively(build(VARIED["no context"], 6))
-    (logits,) = Stepping(network)(torch.arange(6))
-    torch.testing.assert_close(logits, network(torch.arange(6)[:, None]))
+@pytest.mark.parametrize("config", VARIED.values(), ids=list(VARIED))
+def test_the_stepping_form_reads_a_token_at_a_time(config: NetworkConfig | Sequence[NetworkConfig]) -> None:
+    network, rows = lively(build(config, 6)), 5
+    stepping = Stepping(network)
+    states, contexts = stepping.zeros(rows), torch.full((rows, receptive_field(network)), BOUNDARY)
+    drawn = torch.randint(6, (20, rows, 1), generator=torch.Generator().manual_seed(2))
+    for tokens in [torch.full((rows, 1), BOUNDARY), *drawn]:
+        contexts = torch.where(tokens == BOUNDARY, BOUNDARY, torch.cat([contexts[:, 1:], tokens], dim=1))
+        logits, *states = stepping(tokens[:, 0], *states)
+        torch.testing.assert_close(logits, network(contexts), **CLOSE)
 
 
 def test_the_bug_of_the_lecture_cannot_step(tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ def test_eval_mode_leaves_the_network_as_it_was() -> None:
         ({"norm": "none"}, "norm must be one of batch, layer, batch_per_position, got none"),
         ({"dropout": 1.0}, r"dropout must be from 0 to below 1, got 1\.0"),
         ({"dropout": float("nan")}, "dropout must be"),
+        ({"ngram_gain": 0.0}, r"ngram_gain must be above 0 and at most 1, got 0\.0"),
+        ({"ngram_gain": float("nan")}, "ngram_gain must be"),
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
     ],
 )

@@ -2,16 +2,18 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from tests.conftest import ROOT, TINY, run_cli
+from tests.conftest import TINY, run_cli
+from tests.copies import Copy
 from wavenet.runs import command as called
 
 CliError = Callable[..., str]
@@ -184,9 +186,12 @@ def test_a_run_folder_that_is_a_file(cli_error: CliError, words_file: Path, tmp_
 
 
 def give_up_roots_privilege() -> None:
-    """Makes a read-only folder read-only to root as well: drops CAP_DAC_OVERRIDE at the next exec."""
-    if os.geteuid() == 0:
-        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
+    """Makes a read-only folder read-only to root as well: gives up CAP_DAC_OVERRIDE."""
+    libc, header = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(0x20080522, 0)  # of capabilities, version 3
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, of 32 capabilities each, twice
+    assert libc.capget(header, sets) == 0
+    sets[0] &= ~(1 << 1)
+    assert libc.capset(header, sets) == 0
 
 
 def limit_file_sizes() -> None:
@@ -201,44 +206,32 @@ def limit_file_sizes() -> None:
 def test_a_read_only_or_full_run_folder(
     words_file: Path, tmp_path: Path, limit: Callable[[], None], reason: str
 ) -> None:
-    if limit is give_up_roots_privilege:
-        tmp_path.chmod(0o555)
-    command = [
-        sys.executable,
-        "train.py",
-        "fit",
-        "--data.path",
-        words_file,
-        *TINY,
-        "--trainer.default_root_dir",
-        tmp_path,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
-    assert errors == [f"error: cannot write to the run folder {tmp_path}/default/version_0: {reason}"]
+    runs = tmp_path / "runs"
+    runs.mkdir(mode=0o555 if limit is give_up_roots_privilege else 0o755)
+
+    def fit() -> int:
+        limit()
+        return run_cli("fit", "--data.path", words_file, *TINY, "--trainer.default_root_dir", runs)
+
+    ended = Copy(fit, tmp_path / "streams").ended()
+    assert ended.code == 1
+    errors = [line for line in ended.err.splitlines() if not line.startswith("step ")]
+    assert errors == [f"error: cannot write to the run folder {runs}/default/version_0: {reason}"]
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_how_to_go_on(words_file: Path, tmp_path: Path, sent: int, code: int) -> None:
-    command = [
-        sys.executable,
-        "train.py",
-        "fit",
-        "--data.path",
-        words_file,
-        *TINY,
-        "--trainer.default_root_dir",
-        tmp_path,
-    ]
-    command += ["--trainer.max_steps=-1", "--model.optimization.schedule=constant", "--trainer.val_check_interval=50"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        assert run.stderr.readline().startswith("step 50 ")
-        run.send_signal(sent)
-        *_, line = run.stderr.read().splitlines()
-    assert run.returncode == code
+    options = ["--data.path", words_file, *TINY, "--trainer.default_root_dir", tmp_path]
+    options += ["--trainer.max_steps=-1", "--model.optimization.schedule=constant", "--trainer.val_check_interval=50"]
+    run = Copy(partial(run_cli, "fit", *options), tmp_path / "streams")
+    while not run.err.startswith("step 50 "):
+        assert run.code is None, run.ended()
+        time.sleep(0.02)
+    os.kill(run.pid, sent)
+    *_, line = run.ended().err.splitlines()
+    assert run.code == code
     last = tmp_path / "default" / "version_0" / "checkpoints" / "last.ckpt"
     assert line.startswith("interrupted at step ")
     assert line.endswith(f"continue with {called('wavenet')} fit --ckpt_path {last}")

@@ -5,13 +5,12 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from io import FileIO, TextIOWrapper
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import pytest
@@ -21,7 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests import copies
 from tests.conftest import ROOT, TINY, WORDS, run_cli
+from tests.copies import Copy, Ended
 from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.network.build import build
@@ -47,14 +48,6 @@ LAUNCHERS: dict[str, Callable[[int, int, int], dict[str, object]]] = {  # what t
 LOST = 300.0  # seconds after which a process is taken to hang
 
 
-class Ended(NamedTuple):
-    """How a process ended: its exit code, or the negative of its signal, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
 class Fail(L.Callback):
     """Raises an error, or a signal, in one process, before it makes a step."""
 
@@ -73,23 +66,10 @@ def failing(**arguments: object) -> str:
     return f"--trainer.callbacks=[{json.dumps({'class_path': f'{__name__}.Fail', 'init_args': arguments})}]"
 
 
-def fork(number: int, environment: dict[str, object], folder: Path, args: list[object]) -> int:
-    """A copy of this process that runs the command line as a launcher would have it; its id."""
-    child = os.fork()
-    if child:
-        return child
+def launched(environment: dict[str, object], args: list[object]) -> int:
+    """Runs the command line as a launcher would have it; its exit code."""
     os.environ |= {name: str(value) for name, value in environment.items()}
-    for descriptor, name in enumerate(("out", "err"), start=1):
-        os.dup2(os.open(folder / f"{number}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
-    sys.stdout, sys.stderr = (
-        TextIOWrapper(FileIO(descriptor, "w"), "utf-8", line_buffering=True) for descriptor in (1, 2)
-    )
-    try:
-        code = run_cli(*args)
-        sys.stdout.flush()
-        os._exit(code)
-    finally:
-        os._exit(99)
+    return run_cli(*args)
 
 
 class Together:
@@ -107,27 +87,24 @@ class Together:
     ) -> list[Ended]:
         """How each process ended; once one has failed and the first has ended, the others are killed."""
         self.count += 1
-        (folder := self.folder / f"processes_{self.count}").mkdir(parents=True)
+        folder = self.folder / f"processes_{self.count}"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        waiting = {
-            fork(i, LAUNCHERS[launcher](i, number, port), folder, [*args, *(own or {}).get(i, [])]): i
+        copies = [
+            Copy(
+                partial(launched, LAUNCHERS[launcher](i, number, port), [*args, *(own or {}).get(i, [])]),
+                folder / str(i),
+            )
             for i in range(number)
-        }
-        codes: dict[int, int] = {}
+        ]
         end = time.monotonic() + LOST
-        while waiting:
-            child, status = os.waitpid(-1, os.WNOHANG)
-            if child in waiting:
-                codes[waiting.pop(child)] = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end or (codes.get(0) and any(codes.values())):
-                for left in waiting:
-                    os.kill(left, signal.SIGKILL)
-                end = float("inf")
+        while None in (codes := [copy.code for copy in copies]):
+            if time.monotonic() > end or (codes[0] and any(code for code in codes if code)):
+                for copy in copies:
+                    copy.kill()
             time.sleep(0.01)
-        texts = [[(folder / f"{rank}.{name}").read_text("utf-8") for name in ("out", "err")] for rank in range(number)]
-        return [Ended(codes[rank], *texts[rank]) for rank in range(number)]
+        return [copy.ended() for copy in copies]
 
 
 @pytest.fixture
@@ -322,11 +299,6 @@ def test_a_launchers_number_of_processes_is_used(
     assert error == "error: --trainer.devices must be 3, as torchrun has started, got 2\n"
 
 
-def launched(command: list[object]) -> Ended:
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
 def test_both_launchers_leave_one_run(words_file: Path, tmp_path: Path, launcher: str) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -334,10 +306,11 @@ def test_both_launchers_leave_one_run(words_file: Path, tmp_path: Path, launcher
     options = [*TINY, "--data.path", words_file, "--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu"]
     if launcher == "lightning":
         options += ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    ended = launched([sys.executable, *how, "train.py", "fit", *options])
-    assert ended.code == 0, ended
-    assert ended.out.count("Run:") == ended.err.count("step 12 of 12") == 1
-    lines = [line for line in ended.err.splitlines() if not line.startswith("step ")]
+    command = [sys.executable, *how, "train.py", "fit", *options]
+    ended = copies.run(command, cwd=ROOT)  # the processes that are started are new
+    assert ended.returncode == 0, ended
+    assert ended.stdout.count("Run:") == ended.stderr.count("step 12 of 12") == 1
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("step ")]
     assert not [line for line in lines if "torch/distributed/run.py" not in line and line.strip("*")], lines
     (run,) = tmp_path.rglob("version_*")
     assert metrics_of(run)["steps"] == 12

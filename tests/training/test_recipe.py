@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT, run_cli
+from tests.conftest import run_cli
 from wavenet.corpus.ngram import best_ngram
 from wavenet.network.config import NetworkConfig
 from wavenet.training.data import WordsDataModule
@@ -18,6 +18,7 @@ from wavenet.training.recipe import (
     MOST_LOGITS,
     NAMES_TOKENS,
     NAMES_WORDS,
+    Recipe,
     chosen_for,
     num_weights,
     recipe_for,
@@ -44,11 +45,8 @@ def test_the_defaults_of_the_classes_are_the_recipe_for_names() -> None:
     network, optimization = NetworkConfig(), OptimizationConfig()
     assert (recipe.max_steps, recipe.batch_size) == (505, WordsDataModule().batch_size)
     assert (recipe.learning_rate, recipe.weight_decay) == (optimization.learning_rate, optimization.weight_decay)
-    assert (recipe.dropout, recipe.hidden_dim, recipe.block_size) == (
-        network.dropout,
-        network.hidden_dim,
-        network.block_size,
-    )
+    settings = ("dropout", "hidden_dim", "block_size", "ngram_gain")
+    assert all(getattr(recipe, name) == getattr(network, name) for name in settings)
 
 
 @given(st.lists(st.integers(1, 300), min_size=4, max_size=300), st.booleans())
@@ -60,8 +58,17 @@ def test_every_list_has_a_recipe_that_can_train(lengths: list[int], windows: boo
     assert 1 <= recipe.num_validations <= recipe.max_steps
     assert recipe.steps_per_epoch == -(-num_examples // recipe.batch_size)
     assert 0 <= recipe.dropout <= 0.5
-    NetworkConfig(block_size=recipe.block_size, hidden_dim=recipe.hidden_dim, dropout=recipe.dropout)
+    epochs = recipe.max_steps / recipe.steps_per_epoch
+    assert recipe.ngram_gain == 0.3 or epochs * recipe.learning_rate * recipe.ngram_gain == pytest.approx(0.1, rel=0.1)
+    settings = ("block_size", "hidden_dim", "dropout", "ngram_rows", "ngram_gain")
+    NetworkConfig(**{name: getattr(recipe, name) for name in settings})
     OptimizationConfig(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def test_longer_words_come_in_larger_batches_with_more_rows_of_ngrams() -> None:
+    short, long = recipe_for(like_names(4_000, 7 * 4_000)), recipe_for(like_names(700, 40 * 700))
+    assert long.batch_size * 40 > 1.25 * short.batch_size * 7
+    assert long.ngram_rows > short.ngram_rows
 
 
 def test_smaller_lists_get_more_epochs_smaller_batches_and_more_dropout() -> None:
@@ -82,20 +89,21 @@ def test_no_list_of_up_to_30_000_words_takes_more_than_a_minute(
 ) -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + num_characters))) * (1 + length // num_characters) * 2
     words = [text[begin : begin + length] for begin in (length * i % num_characters for i in range(num_words))]
-    assert operations(words) < 1.01 * AFFORDABLE
-    assert recipe_for(words).hidden_dim >= 32
-
-
-def operations(words: list[str]) -> float:
-    """Of a training on the words as the rule has it, forward and backward."""
     recipe = recipe_for(words)
+    assert operations(words, recipe) < 1.01 * AFFORDABLE
+    assert recipe.hidden_dim >= 32
+
+
+def operations(words: list[str], recipe: Recipe) -> float:
+    """Of a training on the words as the rule has it, forward and backward."""
     num_tokens = sum(map(len, words)) + len(words)
     epochs = recipe.max_steps / recipe.steps_per_epoch
     return 6 * num_weights(recipe.hidden_dim, len(set().union(*words))) * num_tokens * epochs
 
 
 def test_more_words_may_take_longer() -> None:
-    needed = [operations(like_names(size, 100 * size)) for size in (24_000, 48_000, 96_000)]
+    lists = [like_names(size, 100 * size) for size in (24_000, 48_000, 96_000)]
+    needed = [operations(words, recipe_for(words)) for words in lists]
     assert needed[0] < needed[1] < needed[2]
     assert needed[2] < 4.1 * AFFORDABLE
 
@@ -138,15 +146,6 @@ def test_what_is_given_wins(words_file: Path, tmp_path: Path, capsys: pytest.Cap
     assert config["trainer"]["log_every_n_steps"] == 1  # 16 steps
     metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["steps"] == 16
-    assert "chosen for" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "lecture").glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_lectures_configs_leave_nothing_to_choose(
-    path: Path, words_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps=2"]
-    assert run_cli("fit", "--config", path, *options) == 0
     assert "chosen for" not in capsys.readouterr().out
 
 

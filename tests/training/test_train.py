@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 import yaml
 
 from tests.conftest import ROOT, TINY, run_cli
+from tests.copies import Copy
 from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.runs import command
 from wavenet.training.data import WordsDataModule
@@ -109,16 +109,12 @@ def test_training_goes_on_from_a_checkpoint(tiny_run: Path, words_file: Path, tm
 
 
 def test_the_default_command_prints_only_what_a_person_wants(words_file: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "train.py", "fit", "--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0
-    assert [line[:10] for line in done.stderr.splitlines()] == ["step 5 of ", "step 10 of", "step 12 of"]
-    assert len((done.stdout + done.stderr).splitlines()) <= 64  # twenty of them are words
-    assert not {"\r", "\x1b"} & set(done.stdout + done.stderr)
+    options = ["--data.path", words_file, "--trainer.default_root_dir", tmp_path, *TINY]
+    ended = Copy(partial(run_cli, "fit", *options), tmp_path / "streams").ended()
+    assert ended.code == 0
+    assert [line[:10] for line in ended.err.splitlines()] == ["step 5 of ", "step 10 of", "step 12 of"]
+    assert len((ended.out + ended.err).splitlines()) <= 64  # twenty of them are words
+    assert not {"\r", "\x1b"} & set(ended.out + ended.err)
     run = tmp_path / "default" / "version_0"
     wavenet = command("wavenet")
     for expected in (
@@ -132,7 +128,7 @@ def test_the_default_command_prints_only_what_a_person_wants(words_file: Path, t
         f"Sample: {wavenet} sample --unique --novel --ckpt_path {run}/checkpoints/best.ckpt",
         f"Test:   {wavenet} test --ckpt_path {run}/checkpoints/best.ckpt",
     ):
-        assert expected in done.stdout
+        assert expected in ended.out
 
 
 def test_without_the_network_training_goes_on_with_the_bundled_corpus(

@@ -1,6 +1,7 @@
 """The frame of all commands: which there are, how they are called, and how errors end them. It imports no torch."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -210,6 +211,18 @@ def calm_threads() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
+@contextmanager
+def no_garbage() -> Iterator[None]:
+    """Does not look for garbage meanwhile: modules that are imported stay, and looking through them takes a while."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def main() -> None:
     """Runs the command line."""
     open_closed_streams()
@@ -223,7 +236,9 @@ def main() -> None:
             print(f"wavenet {wavenet.__version__}")
         elif name in COMMANDS:
             calm_threads()
-            import_module(f"wavenet.commands.{COMMANDS[name].module}").main(name, rest)
+            with no_garbage():
+                module = import_module(f"wavenet.commands.{COMMANDS[name].module}")
+            module.main(name, rest)
         else:
             hint = did_you_mean(name, COMMANDS)
             raise UsageError(f"expected a command, one of {', '.join(COMMANDS)}, got {name or 'none'}{hint}")

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, cast, get_args
@@ -159,12 +160,12 @@ class WordsCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Fills in the settings that a launcher of processes and the words decide, where nobody has given them."""
-        for option, count in options_of_launcher(self._given_options()).items():
+        for option, count in options_of_launcher(self.given).items():
             self.config[self.subcommand][option] = count
         self.chosen: dict[str, float] = {}
         if self.subcommand != "fit":
             return
-        config, given = self.config[self.subcommand], self.settings_of_the_run | self._given_options()
+        config, given = self.config[self.subcommand], self.settings_of_the_run | self.given
         settled = {option: value for option, value in vars(config.as_flat()).items() if option.startswith("model.")}
         if self.recorded is not None:
             given |= settled
@@ -201,7 +202,8 @@ class WordsCLI(LightningCLI):
             help="How old last.ckpt may get; 0 writes it after each step.",
         )
 
-    def _given_options(self) -> dict[str, Any]:
+    @cached_property
+    def given(self) -> dict[str, Any]:
         """The options that stand on the command line or in a ``--config``."""
         name, *rest = self.args
         linked = f"--{BLOCK_SIZE}={NOT_GIVEN}"  # jsonargparse wants a value for what is linked
@@ -277,7 +279,7 @@ class WordsCLI(LightningCLI):
 
     def _unfinished(self) -> str:
         """The last checkpoint of the run that ``--resume`` goes on with, which is said."""
-        root, experiment = self.config.fit.trainer.default_root_dir, self._given_options().get("experiment")
+        root, experiment = self.config.fit.trainer.default_root_dir, self.given.get("experiment")
         found = unfinished_run(expanded(root), experiment)
         sys.stderr.write(f"using {found}\n")
         return str(found)
@@ -316,7 +318,7 @@ class WordsCLI(LightningCLI):
         run = RunFolder.of_checkpoint(ckpt_path)
         if run is None:
             return
-        given, settings = self._given_options(), settings_of(run, set(vars(self.config.fit.as_flat())))
+        given, settings = self.given, settings_of(run, set(vars(self.config.fit.as_flat())))
         for bound, other in (("trainer.max_steps", "trainer.max_epochs"), ("trainer.max_epochs", "trainer.max_steps")):
             if bound in given:  # it takes the place of both bounds that the run had
                 settings[other] = -1

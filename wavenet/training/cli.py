@@ -92,7 +92,6 @@ class WaveNetCLI(WordsCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self._get(self.config_init, "trainer")
         check_trainer(config)
-        given = self._given_options()
         callbacks: list[Callback] = []
         if self.subcommand != "predict":
             callbacks += [SameEverywhere(options=self._options_of_all(), words=self.datamodule.corpus.sha256)]
@@ -101,7 +100,7 @@ class WaveNetCLI(WordsCLI):
         elif config.enable_progress_bar is not False:
             callbacks += [StepProgress()]
         if self.subcommand == "fit":
-            callbacks += self._prepare_fit(config, given, kwargs)
+            callbacks += self._prepare_fit(config, kwargs)
         else:  # an evaluation leaves nothing behind
             kwargs.update(logger=False, enable_checkpointing=False)
         self.trainer_defaults["callbacks"] = callbacks
@@ -110,7 +109,7 @@ class WaveNetCLI(WordsCLI):
             *(plugins if isinstance(plugins, list) else [plugins]),
             WholeCheckpointIO(going_on=self.subcommand == "fit"),
         ]
-        with wrong_trainer_options(given):
+        with wrong_trainer_options(self.given):
             trainer = super().instantiate_trainer(
                 enable_model_summary=False, use_distributed_sampler=False, plugins=plugins, **kwargs
             )
@@ -119,10 +118,10 @@ class WaveNetCLI(WordsCLI):
         check_processes(config, trainer, str(self.subcommand))
         return trainer
 
-    def _prepare_fit(self, config: Any, given: dict[str, Any], kwargs: dict[str, Any]) -> list[Callback]:
+    def _prepare_fit(self, config: Any, kwargs: dict[str, Any]) -> list[Callback]:
         """The callbacks that a training has, and its folder; what it asks of the trainer goes into ``kwargs``."""
         quiet = self._get(self.config_init, "quiet")
-        with wrong_trainer_options(given):
+        with wrong_trainer_options(self.given):
             self.timer = Timer(config.max_time)
         kwargs["max_time"] = None  # Lightning would add a timer of its own
         callbacks: list[Callback] = [self.timer, FinalValidation(), RandomStates()]
@@ -154,7 +153,7 @@ class WaveNetCLI(WordsCLI):
         data = self.datamodule
         for oddity in oddities(data.corpus, receptive_field(self.model.network), data.deduplicate):
             print(f"note: {oddity}", file=sys.stderr)
-        if data.passes_labels_over and "data.labels" not in self._given_options():
+        if data.passes_labels_over and "data.labels" not in self.given:
             print("note: most words have a label, which is passed over: --data.labels true tells it", file=sys.stderr)
         if self.chosen and not self._get(self.config, "quiet"):
             print(describe(self.chosen, len(self.datamodule.split.train.words)))

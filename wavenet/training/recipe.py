@@ -86,9 +86,9 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
 
     Beside the network stands a table of n-grams, of 16,384 rows up to r = 1, then four times as many for twice the
     tokens, and eight times as many for words that are twice as much longer, as far as ``MOST_LOGITS`` leaves room for
-    the alphabet's logits in each. It is learned at 0.3 of the network's rate, divided by the root of how many times
-    more than five the epochs are. The context is 8 characters, since longer ones did not pay, or 4 where nearly all
-    words are shorter than that.
+    the alphabet's logits in each. It is learned at 0.3 of the network's rate, or less where its rate times the epochs
+    would be above 0.1, since a row that is seen once in an epoch must not come too far. The context is 8 characters,
+    since longer ones did not pay, or 4 where nearly all words are shorter than that.
 
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
@@ -128,19 +128,20 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     epochs = min(epochs, affordable)
     more = max(1.0, min(wanted, affordable) / 5)  # times the epochs of names.txt, if the list were not small
     max_steps = max(1, round(epochs * steps_per_epoch))
+    learning_rate = min(0.05, 0.025 * small ** (1 / 6) * longer**0.75 / richer**0.1)
     rows = 14 + round(2 * log2(large) + 3 * log2(longer))
     return Recipe(
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
         max_steps=max_steps,
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
-        learning_rate=round(min(0.05, 0.025 * small ** (1 / 6) * longer**0.75 / richer**0.1), 5),
+        learning_rate=round(learning_rate, 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
         dropout=round(min(0.5, 0.15 * log(more)), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
         ngram_rows=2 ** min(rows, int(log2(MOST_LOGITS / (num_characters + 1)))),
-        ngram_gain=round(0.3 * max(1.0, epochs / 5) ** -0.5, 3),
+        ngram_gain=round(min(0.3, 0.1 / (epochs * learning_rate)), 3),
     )
 
 
