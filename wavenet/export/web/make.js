@@ -5,6 +5,9 @@ import { Wanted } from "./patterns.js";
 import { Sampler } from "./sampling.js";
 import { scoreWords } from "./scoring.js";
 
+const RARE = 10; // draws a word, from which on it is said how many they are
+const NEWS = 500; // milliseconds after which, again and again, the words so far are shown
+
 export function setUpMaking({ network, vocabulary, labels, known, maxLength, name, direction }, lookInside) {
   let words = [], label; // what is shown, and the label that it was made with
   let search; // the present one; another one, or the stop button, ends it
@@ -25,23 +28,33 @@ export function setUpMaking({ network, vocabulary, labels, known, maxLength, nam
       show([], error.message[0].toUpperCase() + error.message.slice(1) + ".", true);
       return;
     }
-    const wanted = Number($("number").value), found = [], begin = performance.now();
+    const wanted = Number($("number").value), found = [];
+    let shown = performance.now();
     $("stop").disabled = false;
     for (const _ of sampler.draw(wanted, found)) {
       await pause();
       if (mine.isStopped || mine !== search) break;
-      if (performance.now() - begin > 500) say($("made"), `${plural(found.length, "word")} in ${plural(sampler.draws, "draw")} …`);
+      if (performance.now() - shown < NEWS) continue;
+      show(found, `${rate(found, sampler)} …`);
+      shown = performance.now();
     }
     if (mine !== search) return;
     $("stop").disabled = true;
-    show(found, `${plural(found.length, "word")}${reason(mine, sampler, found.length < wanted)} · seed ${seed}`);
+    show(found, `${rate(found, sampler)}${reason(mine, sampler, found.length < wanted)} · seed ${seed}`);
+  }
+
+  /** How many words there are and, if they come rarely, how rarely. */
+  function rate({ length }, { draws }) {
+    const words = plural(length, "word");
+    if (!length) return draws ? `${words} in ${plural(draws, "draw")}` : words;
+    return draws < RARE * length ? words : `${words}, one in ${plural(Math.round(draws / length), "draw")}`;
   }
 
   /** Why there are too few words, if there are. */
   function reason({ isStopped }, { exhausted }, isShort) {
     if (!isShort) return "";
     if (isStopped) return "; stopped";
-    return exhausted ? "; there are no more" : "; more hardly ever come";
+    return exhausted ? "; there are no more" : "; the search ends here";
   }
 
   function samplerFor(seed) {
@@ -62,14 +75,18 @@ export function setUpMaking({ network, vocabulary, labels, known, maxLength, nam
     });
   }
 
+  /** Shows words, and says something of them; of words that go on like those that are shown, only the rest is new. */
   function show(found, text, isProblem) {
-    words = found;
+    const goesOn = words.every((word, i) => word === found[i]);
+    if (!goesOn) $("words").replaceChildren();
+    const more = found.slice(goesOn ? words.length : 0).map((word) => {
+      return element("li", {}, element("button", { type: "button", tabIndex: -1 }, word));
+    });
+    $("words").append(...more);
+    if (more.length === found.length && more.length) more[0].firstChild.tabIndex = 0;
+    words = [...found];
     say($("made"), text, isProblem);
     for (const id of ["copy", "save-text", "save-csv"]) $(id).disabled = !words.length;
-    $("words").replaceChildren(...words.map((word, i) => {
-      const button = element("button", { type: "button", tabIndex: i ? -1 : 0 }, word);
-      return element("li", {}, button);
-    }));
   }
 
   $("wanted").addEventListener("submit", (event) => {
