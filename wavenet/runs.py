@@ -216,7 +216,10 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         OSError: The file cannot be written.
     """
     target = path.resolve()
-    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # which does not name the part
     text = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"} if mode == "w" else {}
     try:
         with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]

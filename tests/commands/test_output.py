@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,17 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ValueError, match="output must be a file in an existing folder"):
         write(ROWS, "csv", str(tmp_path), ["word"], 2, text=str)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="output must be a file in an existing folder"):
+        write(ROWS, "text", str(pipe), ["word"], 2, text=str)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder in which nobody can write")
+def test_a_folder_in_which_nobody_can_write() -> None:
+    with pytest.raises(OSError, match=r"'/proc/words\.txt'$"):
+        write(ROWS, "text", "/proc/words.txt", ["word"], 2, text=str)

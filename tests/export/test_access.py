@@ -87,7 +87,8 @@ def test_words_that_run_from_right_to_left(page: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1200, 900), (360, 740)], ids=["desktop", "phone"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_is_cut_off(size: tuple[int, int], dark: bool, page: Any, tmp_path: Path) -> None:
-    browser: Browser = page(model_of(NetworkConfig(embedding_dim=4, hidden_dim=8), WORDS, tmp_path / "words.txt"))
+    config = NetworkConfig(embedding_dim=4, hidden_dim=8, ngram_rows=50)
+    browser: Browser = page(model_of(config, WORDS, tmp_path / "words.txt"))
     browser.show(*size, dark=dark)
     papers = {False: "rgb(251, 250, 247)", True: "rgb(21, 23, 27)"}
     assert browser.js("getComputedStyle(document.body).backgroundColor") == papers[dark]
@@ -97,6 +98,10 @@ def test_nothing_is_cut_off(size: tuple[int, int], dark: bool, page: Any, tmp_pa
         outside = f"""[...document.querySelectorAll('#{view} *')].filter((part) =>
             part.getBoundingClientRect().right > {size[0]} + 1 || part.getBoundingClientRect().left < -1)"""
         assert browser.js(f"{outside}.map((part) => part.outerHTML.slice(0, 80))") == []
+        assert (
+            browser.js("document.querySelector('#tree').scrollHeight - document.querySelector('#tree').clientHeight")
+            == 0
+        )
 
 
 def test_a_tree_that_does_not_fit_shows_its_newest_characters(page: Any, tmp_path: Path) -> None:

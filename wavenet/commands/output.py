@@ -98,10 +98,10 @@ def target_of(path: str) -> Path:
     """Where a file is to be written.
 
     Raises:
-        ArgumentError: It is a folder, or in none.
+        ArgumentError: It is a folder, or in none; or a device, or a pipe, which a file would replace.
     """
     target = Path(path).resolve()
-    if target.is_dir() or not target.parent.is_dir():
+    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
         raise ArgumentError("output", f"must be a file in an existing folder, got {path}")
     return target
 
