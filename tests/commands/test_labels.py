@@ -49,6 +49,28 @@ def test_each_label_has_its_words(run: Callable[..., list[str]], tmp_path: Path)
     assert list(table[0]) == ["word", "label", "novelty"]
 
 
+def test_predict_scores_each_word_under_its_label(
+    run: Callable[..., list[str]], labelled_run: Path, tmp_path: Path, cli_error: Callable[..., str]
+) -> None:
+    checkpoint = labelled_run / "checkpoints" / "best.ckpt"
+    model = load(checkpoint)
+    words, labels = model.split.test.words, [fields[0] if fields else "" for fields in model.split.test.labels]
+    said = run("predict")
+    assert len(set(labels)) > 1
+    for line, word, label, score in zip(said, words, labels, model.score(words, labels=labels), strict=True):
+        assert line.split()[:2] == [word, f"{score.log_prob:.4f}"]
+        assert line.endswith(f")   {label}")
+    own = tmp_path / "own.tsv"
+    own.write_text("sobe\tFinnish\nsobe\nsobe\t日本語\tmore\n", encoding="utf-8")
+    scores = [run("score", "sobe", *told)[0] for told in (["--label", "Finnish"], [], ["--label", "日本語"])]
+    chosen = run("predict", "--data.predict_path", own)
+    assert chosen == [f"{scores[0]}   Finnish", scores[1], f"{scores[2]}   日本語"]
+    assert run("predict", "--data.predict_path", own, "--data.labels=false") == [scores[1]] * 3
+    own.write_text("sobe\tFinish\n", encoding="utf-8")
+    error = cli_error("predict", "--ckpt_path", checkpoint, "--data.predict_path", own)
+    assert "label must be one of 3 labels, got 'Finish'; the nearest are Finnish" in error
+
+
 def test_guesses(run: Callable[..., list[str]], labelled_run: Path) -> None:
     model = load(labelled_run / "checkpoints" / "best.ckpt")
     rows = json.loads("".join(run("guess", "sobe", "emil", "--format", "json", "--uniform", "-n", 2)))
