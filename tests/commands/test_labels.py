@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import LABELS, run_cli
-from wavenet.commands.options import mixture_of
+from wavenet.commands.options import label_of, mixture_of
+from wavenet.corpus.labels import Labels
+from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.errors import ArgumentError
 from wavenet.inference.checkpoint import load
+from wavenet.inference.model import TrainedModel
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
 
 
 @pytest.fixture
@@ -123,6 +129,14 @@ def test_models_without_labels(arguments: list[str], tiny_run: Path, cli_error: 
     code = 2 if "Finnish" in arguments else 1
     error = cli_error(*arguments, "--ckpt_path", tiny_run / "checkpoints" / "best.ckpt", code=code)
     assert "trained with" in error
+
+
+def test_a_label_may_be_typed_in_another_normal_form() -> None:
+    labels = Labels({"Māori": 1, "Inuktitut": 1})
+    model = TrainedModel(build(NetworkConfig(4, 2, 2, 4), 3, len(labels)), Vocabulary("ab"), labels=labels)
+    typed = unicodedata.normalize("NFD", "Māori")
+    assert label_of(model, typed) == "Māori" != typed
+    assert label_of(model, f"{typed}=0.5,Inuktitut=0.5") == {"Māori": 0.5, "Inuktitut": 0.5}
 
 
 def test_mixtures() -> None:
