@@ -169,12 +169,13 @@ def mixtures(model: TrainedModel) -> list[list[str]]:
     return table
 
 
-def step_seconds(model: LanguageModel, batches: list[Any]) -> float:
-    """Seconds of the processor for a row of training, the median over steps."""
+def step_seconds(model: LanguageModel, data: WordsDataModule) -> float:
+    """Seconds of the processor for a row of training, that of making the batch included: the median over steps."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    times = []
-    for batch in batches[:STEPS]:
+    times, batches = [], iter(data.train_dataloader())
+    for _ in range(min(STEPS, len(data.train_dataloader()))):
         begin = time.process_time()
+        batch: Any = next(batches)
         F.cross_entropy(run(model.network, batch), batch.targets).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -193,7 +194,6 @@ def speed(path: str, trained: TrainedModel, repeats: int) -> list[list[str]]:
     """What labels cost: rows of a table."""
     data = [WordsDataModule(path, labels=labels) for labels in (False, True)]
     models = [LanguageModel(one.alphabet, labels=one.label_counts) for one in data]
-    batches = [list(one.train_dataloader()) for one in data]
     plain = LanguageModel(trained.vocabulary.alphabet)
     without = TrainedModel(plain.network, trained.vocabulary)
     network = LanguageModel(trained.vocabulary.alphabet, labels=trained.known_labels.counts).network
@@ -201,7 +201,7 @@ def speed(path: str, trained: TrainedModel, repeats: int) -> list[list[str]]:
     name = trained.known_labels.names[0]
     steps, names = [], []
     for _ in range(repeats):
-        steps.append([step_seconds(model, own) for model, own in zip(models, batches, strict=True)])
+        steps.append([step_seconds(model, own) for model, own in zip(models, data, strict=True)])
         names.append([names_a_second(without, None), names_a_second(labelled, name)])
     (plain_row, row), (plain_names, own_names) = (np.median(np.array(part), axis=0) for part in (steps, names))
     return [
