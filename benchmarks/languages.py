@@ -10,7 +10,8 @@ validation words best.
 
 The expected calibration error (ECE) is the mean distance, over words, between how sure a guess is and how often guesses
 that are as sure (tenths) are right. What labels cost is the time of a training step for each row of its batches, and
-names a second, of two networks that differ by their labels alone, measured in turn. Mixtures of two labels are made as
+names a second, with and without labels, measured in turn: names are made by the network under a label, and by one
+without labels that makes the same names. Mixtures of two labels are made as
 the package makes them, from the mean of two embeddings, and from the mean of two networks' probabilities; it is shown
 how often the guess for such words is one of the two, and how probable each of them is on average.
 
@@ -35,6 +36,8 @@ from wavenet.corpus.splitting import Part
 from wavenet.corpus.vocabulary import BOUNDARY, Vocabulary
 from wavenet.inference.checkpoint import load
 from wavenet.inference.model import TrainedModel
+from wavenet.network.labels import Conditioned
+from wavenet.network.layers import Parallel
 from wavenet.network.sliding import run
 from wavenet.network.stepping import start, step
 from wavenet.runs import find_checkpoint
@@ -169,12 +172,13 @@ def mixtures(model: TrainedModel) -> list[list[str]]:
     return table
 
 
-def step_seconds(model: LanguageModel, batches: list[Any]) -> float:
-    """Seconds of the processor for a row of training, the median over steps."""
+def step_seconds(model: LanguageModel, data: WordsDataModule) -> float:
+    """Seconds of the processor for a row of training, that of making the batch included: the median over steps."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    times = []
-    for batch in batches[:STEPS]:
+    times, batches = [], iter(data.train_dataloader())
+    for _ in range(min(STEPS, len(data.train_dataloader()))):
         begin = time.process_time()
+        batch: Any = next(batches)
         F.cross_entropy(run(model.network, batch), batch.targets).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -189,20 +193,28 @@ def names_a_second(model: TrainedModel, label: str | None) -> float:
     return NAMES / (time.process_time() - begin)
 
 
+def without_labels(network: nn.Sequential) -> nn.Sequential:
+    """A network of one label as one that knows none: the label's embedding is added to that of each token once."""
+    if isinstance(network, Parallel):
+        return type(network)(*map(without_labels, network.members))
+    first, *others = network
+    if not isinstance(first, Conditioned):
+        return network
+    with torch.no_grad():
+        embedded = first(torch.arange(first.embedding.num_embeddings))
+    return nn.Sequential(nn.Embedding.from_pretrained(embedded), *others)
+
+
 def speed(path: str, trained: TrainedModel, repeats: int) -> list[list[str]]:
     """What labels cost: rows of a table."""
     data = [WordsDataModule(path, labels=labels) for labels in (False, True)]
     models = [LanguageModel(one.alphabet, labels=one.label_counts) for one in data]
-    batches = [list(one.train_dataloader()) for one in data]
-    plain = LanguageModel(trained.vocabulary.alphabet)
-    without = TrainedModel(plain.network, trained.vocabulary)
-    network = LanguageModel(trained.vocabulary.alphabet, labels=trained.known_labels.counts).network
-    labelled = TrainedModel(network, trained.vocabulary, labels=trained.known_labels)
     name = trained.known_labels.names[0]
+    without = TrainedModel(without_labels(trained.network_for(name)), trained.vocabulary, trained.trained_on)
     steps, names = [], []
     for _ in range(repeats):
-        steps.append([step_seconds(model, own) for model, own in zip(models, batches, strict=True)])
-        names.append([names_a_second(without, None), names_a_second(labelled, name)])
+        steps.append([step_seconds(model, own) for model, own in zip(models, data, strict=True)])
+        names.append([names_a_second(without, None), names_a_second(trained, name)])
     (plain_row, row), (plain_names, own_names) = (np.median(np.array(part), axis=0) for part in (steps, names))
     return [
         ["microseconds of training for a row", f"{1e6 * plain_row:.2f}", f"{1e6 * row:.2f}", f"{row / plain_row:.2f}"],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import LABELS, run_cli
-from wavenet.commands.options import mixture_of
+from wavenet.commands.options import label_of, mixture_of
+from wavenet.corpus.labels import Labels
+from wavenet.corpus.vocabulary import Vocabulary
 from wavenet.errors import ArgumentError
 from wavenet.inference.checkpoint import load
+from wavenet.inference.model import TrainedModel
+from wavenet.network.build import build
+from wavenet.network.config import NetworkConfig
 
 
 @pytest.fixture
@@ -47,6 +53,28 @@ def test_each_label_has_its_words(run: Callable[..., list[str]], tmp_path: Path)
         table = list(csv.DictReader(file))
     assert [row["label"] for row in table] == [label for label in LABELS for _ in range(2)]
     assert list(table[0]) == ["word", "label", "novelty"]
+
+
+def test_predict_scores_each_word_under_its_label(
+    run: Callable[..., list[str]], labelled_run: Path, tmp_path: Path, cli_error: Callable[..., str]
+) -> None:
+    checkpoint = labelled_run / "checkpoints" / "best.ckpt"
+    model = load(checkpoint)
+    words, labels = model.split.test.words, [fields[0] if fields else "" for fields in model.split.test.labels]
+    said = run("predict")
+    assert len(set(labels)) > 1
+    for line, word, label, score in zip(said, words, labels, model.score(words, labels=labels), strict=True):
+        assert line.split()[:2] == [word, f"{score.log_prob:.4f}"]
+        assert line.endswith(f")   {label}")
+    own = tmp_path / "own.tsv"
+    own.write_text("sobe\tFinnish\nsobe\nsobe\t日本語\tmore\n", encoding="utf-8")
+    scores = [run("score", "sobe", *told)[0] for told in (["--label", "Finnish"], [], ["--label", "日本語"])]
+    chosen = run("predict", "--data.predict_path", own)
+    assert chosen == [f"{scores[0]}   Finnish", scores[1], f"{scores[2]}   日本語"]
+    assert run("predict", "--data.predict_path", own, "--data.labels=false") == [scores[1]] * 3
+    own.write_text("sobe\tFinish\n", encoding="utf-8")
+    error = cli_error("predict", "--ckpt_path", checkpoint, "--data.predict_path", own)
+    assert "label must be one of 3 labels, got 'Finish'; the nearest are Finnish" in error
 
 
 def test_guesses(run: Callable[..., list[str]], labelled_run: Path) -> None:
@@ -101,6 +129,14 @@ def test_models_without_labels(arguments: list[str], tiny_run: Path, cli_error: 
     code = 2 if "Finnish" in arguments else 1
     error = cli_error(*arguments, "--ckpt_path", tiny_run / "checkpoints" / "best.ckpt", code=code)
     assert "trained with" in error
+
+
+def test_a_label_may_be_typed_in_another_normal_form() -> None:
+    labels = Labels({"Māori": 1, "Inuktitut": 1})
+    model = TrainedModel(build(NetworkConfig(4, 2, 2, 4), 3, len(labels)), Vocabulary("ab"), labels=labels)
+    typed = unicodedata.normalize("NFD", "Māori")
+    assert label_of(model, typed) == "Māori" != typed
+    assert label_of(model, f"{typed}=0.5,Inuktitut=0.5") == {"Māori": 0.5, "Inuktitut": 0.5}
 
 
 def test_mixtures() -> None:

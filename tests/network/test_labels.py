@@ -24,7 +24,7 @@ WORDS = st.lists(LABELLED, min_size=1, max_size=6)
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> nn.Sequential:
+def networks(draw: st.DrawFn, ngram_rows: int = 0) -> nn.Sequential:
     """A network with labels and random weights, in float64."""
     torch.manual_seed(draw(st.integers(0, 10_000)))
     config = NetworkConfig(
@@ -33,6 +33,7 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
         hidden_dim=draw(st.integers(1, 8)),
         activation=draw(st.sampled_from(["tanh", "gelu", "gate"])),
         residual=draw(st.booleans()),
+        ngram_rows=ngram_rows,
     )
     network = build(config, V, NUM_LABELS)
     for parameter in network.parameters():
@@ -57,7 +58,7 @@ def packed_of(words: list[tuple[str, int]]) -> PackedWords:
 
 
 @settings(deadline=None, max_examples=40)
-@given(networks(), WORDS)
+@given(networks() | networks(ngram_rows=11), WORDS)
 def test_the_three_ways_give_the_same_logits(network: nn.Sequential, words: list[tuple[str, int]]) -> None:
     windows, packed = windows_of(words, receptive_field(network)), packed_of(words)
     with torch.no_grad():

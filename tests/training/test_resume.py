@@ -45,12 +45,13 @@ OPTIONS = [
     *TINY, f"--trainer.max_steps={STEPS}", "--model.network.dropout=0.3", "--data.batch_size=12", "--quiet",
     "--samples.num_draws=50", "--health.enabled=true", "--record.enabled=false",
 ]  # fmt: skip
-BATCHINGS = {  # four steps an epoch
+BATCHINGS = {  # four steps an epoch, with labels five
     "words": [],
     "windows": ["--data.batching=windows", "--data.batch_size=64"],
     "replacement": ["--data.batching=windows", "--data.batch_size=64", "--data.replacement=true"],
     "epochs": ["--trainer.max_steps=-1", "--trainer.max_epochs=4", "--trainer.val_check_interval=1.0",
                "--trainer.check_val_every_n_epoch=1"],
+    "labels": ["--data.labels=true", "--data.hidden_labels=0.5"],
 }  # fmt: skip
 KILL = [int(signal.SIGKILL)]
 TIMES = ("train/seconds_per_step",)
@@ -144,14 +145,15 @@ def same(one: Any, other: Any) -> bool:
 class Runs:
     """Runs, and for each batching the one that is never stopped."""
 
-    def __init__(self, words_file: Path, folder: Path) -> None:
-        self.words_file, self.folder = words_file, folder
+    def __init__(self, words_file: Path, labelled_file: Path, folder: Path) -> None:
+        self.words_file, self.labelled_file, self.folder = words_file, labelled_file, folder
         self._numbers = itertools.count()
         self.whole = cache(self._whole)
 
     def fit(self, batching: str, root: Path, *options: object) -> int:
         """Begins a run."""
-        place = ["--data.path", self.words_file, "--trainer.default_root_dir", root]
+        words = self.labelled_file if batching == "labels" else self.words_file
+        place = ["--data.path", words, "--trainer.default_root_dir", root]
         return run_cli("fit", *place, *OPTIONS, *BATCHINGS[batching], *options)
 
     def _whole(self, batching: str) -> Path:
@@ -185,8 +187,8 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(words_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs(words_file, tmp_path_factory.mktemp("resumed"))
+def runs(words_file: Path, labelled_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(words_file, labelled_file, tmp_path_factory.mktemp("resumed"))
 
 
 def callback(kind: type[L.Callback], **arguments: object) -> str:
@@ -207,6 +209,7 @@ def go_on(run: Path, *options: object) -> int:
         ("replacement", Die, {"hook": "on_validation_batch_end", "step": 10}),
         ("epochs", Die, {"hook": "on_validation_end", "step": 8}),
         ("words", DieWriting, {"after": 6}),
+        ("labels", Die, {"hook": "on_before_optimizer_step", "step": 9}),  # in an epoch that hides other labels
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(

@@ -6,6 +6,7 @@ Torch is imported once the arguments are parsed, so that help and errors come at
 from __future__ import annotations
 
 import sys
+import unicodedata
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -73,9 +74,9 @@ def label_of(model: TrainedModel, text: str | None) -> Label:
         ArgumentError: It names none, or one that the model does not know.
     """
     known = [] if model.labels is None else model.labels.names
-    label: Label = text
-    if text is not None and text not in known and "=" in text:
-        label = mixture_of(text)
+    label: Label = None if text is None else unicodedata.normalize("NFC", text)  # as corpora are read
+    if isinstance(label, str) and label not in known and "=" in label:
+        label = mixture_of(label)
     model.network_for(label)  # which knows what is wrong
     return label
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 from functools import partial
 from io import StringIO
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,7 +67,7 @@ def main(name: str, arguments: list[str]) -> None:
     failed: list[str] = []
     count = write_scores(
         scored(model, words, failed, label),
-        ranks,
+        lambda _: ranks,
         total,
         form=options.format,
         path=options.output,
@@ -83,20 +83,26 @@ def main(name: str, arguments: list[str]) -> None:
 
 def write_scores(
     scores: Iterable[Score | Unscored],
-    ranks: Ranks,
+    ranks: Callable[[str | None], Ranks],
     total: int | None,
     form: str = "text",
     path: str | None = None,
     explain: Callable[[str], list[Character]] | None = None,
     novelty: Callable[[str], str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> int:
     """Writes scores as they come, with an estimate of each word's rank; see :func:`wavenet.commands.output.write`.
 
-    With ``explain``, ``csv`` has a row for each character; with ``novelty``, it is said where each word stands.
+    With ``explain``, ``csv`` has a row for each character; with ``novelty``, it is said where each word stands; with
+    ``labels``, which label each was scored under, whose ``ranks`` are asked for.
     """
     console = Console(highlight=False) if path is None else Console(file=StringIO())
-    columns = [*(character_columns() if explain else COLUMNS), *(["novelty"] if novelty else []), "error"]
-    rows = (row_of(score, ranks, explain, novelty) for score in scores)
+    columns = [*(character_columns() if explain else COLUMNS), *(["novelty"] if novelty else [])]
+    columns += [*(["label"] if labels is not None else []), "error"]
+    of_words = repeat(None) if labels is None else labels
+    rows = (
+        row_of(score, ranks(label), explain, novelty, label) for score, label in zip(scores, of_words, strict=False)
+    )
     table = character_rows if explain else lambda row: [row]
     return write(rows, form, path, columns, total, text=lambda row: score_line(row, console), table=table)
 
@@ -106,12 +112,15 @@ def row_of(
     ranks: Ranks,
     explain: Callable[[str], list[Character]] | None,
     novelty: Callable[[str], str] | None,
+    label: str | None,
 ) -> Row:
     """What is written of a word."""
     row: Row = dict.fromkeys(COLUMNS)
     row["word"] = score.word
     if novelty:
         row["novelty"] = novelty(score.word)
+    if label is not None:
+        row["label"] = label
     row["error"] = None
     if isinstance(score, Unscored):
         row["error"] = score.error
@@ -243,6 +252,8 @@ def score_line(row: Row, console: Console) -> str:
     )
     if "novelty" in row:
         text.append(f"   {row['novelty']}")
+    if row.get("label"):
+        text.append(f"   {row['label']}")
     for character in row.get("characters", ()):
         probability = character["probability"]
         style = "green" if probability >= 0.1 else "yellow" if probability >= 0.01 else "red"

@@ -235,6 +235,7 @@ class WaveNetCLI(WordsCLI):
         log_probs = [log_prob for batch in batches for log_prob in cast(Tensor, batch).tolist()]
         words = self.datamodule.predict_words[: len(log_probs)]  # a limit may cut the batches
         self.scores: list[Score] = score_of(words, log_probs)
+        self.labels: list[str] | None = self.datamodule.predict_labels
 
     @property
     def trained_model(self) -> TrainedModel:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
@@ -12,7 +12,14 @@ from torch.utils.data import DataLoader
 
 from wavenet.corpus.download import default_corpus
 from wavenet.corpus.labels import COLUMN, Labels, UnknownLabelError, Wanted, label_in
-from wavenet.corpus.reading import Corpus, as_it_looks, read_as_wanted, read_corpus, with_labels
+from wavenet.corpus.reading import (
+    LABELLED_UP_TO,
+    Corpus,
+    as_it_looks,
+    read_as_wanted,
+    read_corpus,
+    with_labels,
+)
 from wavenet.corpus.shuffling import LISTED
 from wavenet.corpus.splitting import Part, Split, split_corpus
 from wavenet.corpus.vocabulary import Vocabulary
@@ -44,7 +51,8 @@ class WordsDataModule(L.LightningDataModule):
         deduplicate: Whether a word that occurs twice counts once, so that no word is in two splits.
         replacement: Whether training examples are drawn with replacement, as in the lecture.
         alphabet: The characters of the model, by default those of the corpus.
-        predict_path: Words that ``predict`` scores, in the same format; by default those of the test split.
+        predict_path: Words that ``predict`` scores, in the same format, each under the label that stands there if the
+            model knows labels; by default those of the test split.
         labels: Whether words have labels, which the network is told: ``auto`` looks whether most of them have one.
         label_column: The field of a line that holds its word's label; the word is the first.
         hidden_labels: Share of training words whose label is hidden, others in each epoch, so that the network also
@@ -160,12 +168,14 @@ class WordsDataModule(L.LightningDataModule):
         Raises:
             ValueError: One of them is unknown to the model.
         """
-        if self.labels is None:
-            return None
+        return None if self.labels is None else self._encoded(self._labels_of(getattr(self.split, split)), self.corpus)
+
+    def _encoded(self, labels: Sequence[str], corpus: Corpus) -> list[int]:
+        """The ids of labels that stand in a corpus; an unknown one is a ValueError."""
         try:
-            return [self.labels.encode(label) for label in self._labels_of(getattr(self.split, split))]
+            return [cast(Labels, self.labels).encode(label) for label in labels]
         except UnknownLabelError as error:
-            raise ValueError(f"{self.corpus.path} has a label that the model does not know: {error}") from error
+            raise ValueError(f"{corpus.path} has a label that the model does not know: {error}") from error
 
     @cached_property
     def trained_on(self) -> TrainedOn:
@@ -177,11 +187,22 @@ class WordsDataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Builds the datasets of a stage; a character outside the alphabet is found here, before anything runs."""
         if stage == "predict":
-            path = self.predict_path
-            self.predict_words = self.split.test.words if path is None else read_corpus(Path(path)).words
+            self.predict_words, self.predict_labels = self._to_predict()
             translation(Words.of(self.predict_words), self.vocabulary)
         for split in STAGE_SPLITS[stage]:
             self.dataset(split)
+
+    def _to_predict(self) -> tuple[Sequence[str], list[str] | None]:
+        """The words that ``predict`` scores, and the label of each, if the model knows labels and they are wanted."""
+        told = self._labels is not False and self.labels is not None
+        if self.predict_path is None:
+            return self.split.test.words, self._labels_of(self.split.test) if told else None
+        if not told:
+            return read_corpus(Path(self.predict_path)).words, None
+        corpus = read_corpus(Path(self.predict_path), encoded_from=LABELLED_UP_TO)
+        labels = [label_in(fields, self.label_column) for fields in corpus.labels] or [""] * len(corpus.words)
+        self._encoded(labels, corpus)
+        return corpus.words, labels
 
     def dataset(self, split: str) -> WindowDataset | WordDataset:
         """All examples of a split: train, val or test."""
@@ -267,11 +288,14 @@ class WordsDataModule(L.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """All examples of some words at a time, none of them divided between batches."""
-        words: Any = self.predict_words
-        return DataLoader(words, batch_size=CHUNK // WORD_LENGTH, collate_fn=self._whole)
+        places: Any = range(len(self.predict_words))
+        return DataLoader(places, batch_size=CHUNK // WORD_LENGTH, collate_fn=self._whole)
 
-    def _whole(self, words: list[str]) -> Batch:
-        dataset = self._make_dataset(words)
+    def _whole(self, places: list[int]) -> Batch:
+        labels = None
+        if self.predict_labels is not None and self.labels is not None:
+            labels = LabelIds(torch.tensor([self.labels.encode(self.predict_labels[place]) for place in places]))
+        dataset = self._make_dataset([self.predict_words[place] for place in places], labels)
         return dataset[torch.arange(len(dataset))]
 
     def state_dict(self) -> dict[str, Any]:
