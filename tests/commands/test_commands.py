@@ -387,7 +387,7 @@ def test_a_closed_pipe_ends_quietly(tiny_run: Path) -> None:
 def test_a_pipe_is_scored_and_written_to(wavenet: Run, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+    with subprocess.Popen(["timeout", "60", "cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
         assert wavenet("sample", "-n", 3, "--output", pipe)[2] == 0
         assert reader.stdout is not None
         assert len(reader.stdout.read().split()) == 3

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from wavenet.commands.main import parser_of
 from wavenet.commands.options import checkpoint_named
-from wavenet.errors import ArgumentError, UsageError
+from wavenet.commands.output import target_of
+from wavenet.errors import UsageError
 from wavenet.runs import command
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def main(name: str, arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     output, paths = Path(options.output), [checkpoint_named(run) for run in options.runs]
     check_members(paths)
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        raise ArgumentError("output", f"must be a file in an existing folder, got {output}")
+    target_of(options.output)
     from wavenet.inference.checkpoint import load, write_checkpoint
     from wavenet.inference.ensemble import ensemble
     from wavenet.network.threads import set_threads

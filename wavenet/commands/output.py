@@ -95,7 +95,7 @@ def lines(
 
 
 def target_of(path: str) -> Path:
-    """Where a file is to be written.
+    """Where a file is to be written that takes its place when it is whole.
 
     Raises:
         ArgumentError: It is a folder, or in none; or a device, or a pipe, which a file would replace.
@@ -118,12 +118,12 @@ def opened(path: str | None) -> Iterator[IO[str]]:
         except OSError as error:
             raise OSError(f"cannot write to stdout: {error.strerror}") from error
         return
-    target = target_of(path)
-    if target.exists() and not target.is_file():  # a pipe or a device
-        with open(target, "w", encoding="utf-8", newline="") as stream:
+    special = Path(path)
+    if special.exists() and not special.is_file() and not special.is_dir():  # a pipe or a device
+        with open(special, "w", encoding="utf-8", newline="") as stream:
             yield stream
         return
-    with whole_file(target) as whole:
+    with whole_file(target_of(path)) as whole:
         yield whole
 
 
