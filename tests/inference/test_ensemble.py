@@ -153,7 +153,7 @@ def test_crafted_files_end_in_one_line(tiny_run: Path, wide_run: Path, tmp_path:
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=r"x\.ckpt does not hold a whole model") as caught:
         load(tmp_path / "x.ckpt")
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 600
 
 
 def test_weights_that_are_too_large_for_a_member_are_refused(tiny_run: Path, tmp_path: Path) -> None:
