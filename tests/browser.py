@@ -147,19 +147,26 @@ KEY_CODES = {
 
 
 @contextmanager
+def running(command: list[str]) -> Iterator[None]:
+    """A browser that runs meanwhile."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
     """A browser with an empty profile in a folder, where it also saves files."""
     profile = folder / "profile"
     command = [str(CHROMIUM), *HEADLESS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with running(command):
         browser = Browser(page_address(profile))
         browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
         yield browser
         browser.socket.close()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def page_address(profile: Path) -> str:

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.browser import PATIENCE, Driver
+from tests.browser import PATIENCE, Driver, running
 
 FIREFOX = next(filter(None, map(shutil.which, ("firefox", "firefox-esr"))), None)
 
@@ -46,14 +45,10 @@ class Firefox(Driver):
 def firefox(folder: Path) -> Iterator[Firefox]:
     """A browser with an empty profile in a folder."""
     command = [str(FIREFOX), "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with running(command):
         browser = Firefox(session_address(folder))
         yield browser
         browser.socket.close()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def session_address(profile: Path) -> str:
