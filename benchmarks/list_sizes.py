@@ -6,7 +6,8 @@
 
 Each list is drawn at random from a larger one, several times where it is small, and the validation losses are pooled,
 weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt and
-five epochs; the search draws settings around the default's and trains as often as ``--trials`` says on each draw.
+five epochs. The search draws ``--trials`` settings around the default's, chooses among them and the default on as many
+other draws, and is then judged on the draws of the rest of its row: no setting is judged by the words that chose it.
 With ``--init_from`` the default is trained once more, from the weights of another run.
 ``--path`` is the list that names, phrases and syllables are made of. Seconds are those of one default training.
 """
@@ -123,24 +124,37 @@ def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:
     }
 
 
+def loss_with(samples: Sequence[Sequence[str]], settings: dict[str, Any]) -> float:
+    """The pooled validation loss of samples that are trained on with these settings."""
+    return pooled([fit(sample, UNWATCHED | settings) for sample in samples], lambda run: run["val/loss"])
+
+
+def best_of_search(samples: Sequence[Sequence[str]], trials: int) -> dict[str, Any]:
+    """The settings of so many drawn ones, and of the default's (none), that have the lowest loss on these samples."""
+    rng = random.Random(0)
+    tried = [{}, *(drawn_settings(samples[0], rng) for _ in range(trials))]
+    losses = [loss_with(samples, settings) for settings in tried]
+    return tried[losses.index(min(losses))]
+
+
 def measured(words: Sequence[str], size: int, name: str, trials: int, init_from: str | None) -> list[str]:
     """A row of the table."""
     draws = max(1, min(8, POOLED // size)) if size < len(words) else 1
-    samples = [random.Random(f"{name}/{size}/{draw}").sample(words, size) for draw in range(draws)]
+    samples, others = (
+        [random.Random(f"{name}/{size}/{draw}").sample(words, size) for draw in range(first, first + draws)]
+        for first in (0, draws)
+    )
     default = [fit(sample, {}) for sample in samples]
     fixed = [fit(sample, FIXED | UNWATCHED) for sample in samples]
     loss = pooled(default, lambda run: run["val/loss"])
     ngram = pooled(default, lambda run: run["ngram"]["val/loss"])
-    rng = random.Random(0)
-    found = [loss]
-    for _ in range(trials):
-        settings = drawn_settings(samples[0], rng) | UNWATCHED
-        found.append(pooled([fit(sample, settings) for sample in samples], lambda run: run["val/loss"]))
-    searched = f"{min(found):.3f}" if trials else ""
-    tuned = ""
+    searched = tuned = ""
+    if trials:
+        best = best_of_search(others, trials)
+        searched = f"{loss_with(samples, best) if best else loss:.3f}"
+        print(f"chosen: {best or 'the default'}", flush=True)
     if init_from is not None:
-        runs = [fit(sample, UNWATCHED | {"init_from": init_from}) for sample in samples]
-        tuned = f"{pooled(runs, lambda run: run['val/loss']):.3f}"
+        tuned = f"{loss_with(samples, {'init_from': init_from}):.3f}"
     columns = [name, f"{size:,}", str(draws), f"{ngram:.3f}", f"{pooled(fixed, lambda run: run['val/loss']):.3f}"]
     return [*columns, f"{loss:.3f}", f"{ngram - loss:+.3f}", searched, tuned, f"{default[0]['seconds']:.1f}"]
 

@@ -251,6 +251,12 @@ def test_loaded_on_its_own_it_has_the_same_losses(tiny_run: Path, words_file: Pa
     assert metrics["val/loss"] == score.item()
 
 
+def test_after_a_training_the_batches_of_an_epoch_are_there_again(data: WordsDataModule) -> None:
+    trainer(max_steps=3).fit(LanguageModel(data.alphabet, SMALL), data)
+    batches = data.train_dataloader()
+    assert len(list(batches)) == len(batches)
+
+
 def test_load_from_checkpoint_executes_nothing(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "hyper_parameters": {"x": Trap(tmp_path / "sprung")}}, tmp_path / "evil.ckpt")
     with pytest.raises(pickle.UnpicklingError):

@@ -236,6 +236,22 @@ def test_a_run_that_is_killed_twice_and_redoes_steps(runs: Runs, monkeypatch: py
     runs.check(run, "words")
 
 
+@pytest.mark.parametrize("batching", ["words", "epochs"])  # the latter ends where a block of losses does
+def test_a_run_that_is_killed_after_its_last_step_is_measured_and_leaves_no_parts(
+    runs: Runs, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = runs.new_root()
+    run = root / "default" / "version_0"
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "finish_run", lambda *args, **kwargs: signal.raise_signal(signal.SIGKILL))
+        assert in_child(lambda: runs.fit(batching, root)) == -signal.SIGKILL
+    for name in ("checkpoints/.last.ckpt.x", "checkpoints/.best.ckpt.x", ".config.yaml.x", ".metrics.json.x"):
+        (run / name).touch()
+    assert go_on(run) == 0
+    runs.check(run, batching)
+    assert not list(run.rglob(".*"))
+
+
 @pytest.mark.parametrize(
     ("hook", "step", "numbers", "code", "at"),
     [
@@ -404,8 +420,10 @@ def test_many_runs_that_are_killed_anywhere(runs: Runs, batching: str) -> None:
 
 
 def begin_or_go_on(runs: Runs, batching: str, root: Path, *options: object) -> int:
-    """Goes on with a run; one that was killed before its first checkpoint begins again."""
+    """Goes on with a run that has not finished; one that was killed before its first checkpoint begins again."""
     run = root / "default" / "version_0"
+    if (run / "metrics.json").is_file():
+        return 0
     if (run / "checkpoints" / "last.ckpt").is_file():
         return go_on(run, *options)
     shutil.rmtree(root, ignore_errors=True)

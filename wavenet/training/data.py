@@ -257,8 +257,10 @@ class WordsDataModule(L.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _batches_done(self) -> int:
-        """How many batches of this epoch the training has seen, before it was interrupted."""
-        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        """How many batches of this epoch the training has seen, before it was interrupted: none without one."""
+        if self.trainer is None or not self.trainer.training:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def val_dataloader(self) -> DataLoader[Batch | Share]:
         """The validation split, each example once, in order; in a training at most ``MEASURED`` of its words."""

@@ -151,7 +151,7 @@ class LanguageModel(L.LightningModule):
 
     def _losses_of(self, block: int) -> Tensor:
         """The losses of a block so far, (steps,), each the mean over all processes, which all must ask for them."""
-        if block not in self._blocks:
+        if not self._blocks.get(block):
             return torch.empty(0)
         mean: Tensor = self.trainer.strategy.reduce(torch.stack(self._blocks[block]), reduce_op="mean")
         return mean

@@ -30,8 +30,7 @@ class BestCheckpoint(ModelCheckpoint):
     delete what they name. The file itself may be newer than the checkpoint that the run goes on from, and better.
     """
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         score = None
         if trainer.is_global_zero:
             remove_parts(self._path)
@@ -83,9 +82,11 @@ class LastCheckpoint(Checkpoint):
         self._asked: int | None = None  # the signal that asks for the end
         self._handlers: dict[int, Any] = {}  # what signals did before
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero:
             remove_parts(self.path)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._due = time.monotonic() + min(self.seconds, FIRST_SECONDS)
         if threading.current_thread() is threading.main_thread():  # the only one that may
             before = {number: signal.getsignal(number) for number in SIGNALS}

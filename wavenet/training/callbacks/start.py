@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from wavenet.runs import RunFolder, whole_file
+from wavenet.runs import RunFolder, remove_parts, whole_file
 from wavenet.training.processes import gathered
 
 
@@ -27,6 +27,8 @@ class SavedConfiguration(Callback):
         if not trainer.is_global_zero:
             return
         self.run.path.mkdir(parents=True, exist_ok=True)
+        for path in (self.run.config, self.run.metrics):
+            remove_parts(path)
         with whole_file(self.run.config) as file:
             file.write(self.text)
         self.run.metrics.unlink(missing_ok=True)
