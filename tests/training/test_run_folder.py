@@ -137,6 +137,7 @@ def test_bf16_is_warned_of_where_it_is_emulated(
         ('--trainer.max_time={"foo": 1}', "--trainer.max_time is refused: "),
         ("--trainer.devices=0", "--trainer.devices is refused: "),
         (f"--trainer.devices={2**64}", "--trainer.devices is refused: "),
+        (f"--trainer.accumulate_grad_batches={2**64}", "--trainer.accumulate_grad_batches must be a number of 64 bits"),
         ("--trainer.limit_val_batches=-1", "--trainer.limit_val_batches is refused: "),
         ("--trainer.gradient_clip_algorithm=foo", "--trainer.gradient_clip_algorithm is refused: "),
         ("--trainer.check_val_every_n_epoch=0", "--trainer.check_val_every_n_epoch must be above 0, got 0"),

@@ -30,6 +30,9 @@ ABOVE_ZERO = (
     "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps", "val_check_interval",
     "limit_train_batches", "num_nodes",
 )  # fmt: skip
+BEYOND = 2**63
+"""The first whole number that torch has no type for."""
+
 REFUSALS = (
     MisconfigurationException,
     TypeError,
@@ -87,6 +90,9 @@ def check_trainer(config: Namespace) -> None:
     Raises:
         ArgumentError: One of them.
     """
+    for name, value in vars(config).items():
+        if isinstance(value, int) and abs(value) >= BEYOND:
+            raise ArgumentError(f"trainer.{name}", f"must be a number of 64 bits, got {value}")
     for name in ABOVE_ZERO:
         if isinstance(value := config[name], int | float) and value <= 0:
             raise ArgumentError(f"trainer.{name}", f"must be above 0, got {value}")
