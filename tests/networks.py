@@ -13,6 +13,7 @@ VARIED: dict[str, NetworkConfig | Sequence[NetworkConfig]] = {
     "default": NetworkConfig(embedding_dim=6, hidden_dim=10),
     "gates and other groups": NetworkConfig(8, (4, 2), 6, 10, activation="gate", dropout=0.2, logits_norm=True),
     "flat with layer norm": NetworkConfig(3, 3, 6, 10, activation="tanh", norm="layer", residual=False),
+    "shared weights": NetworkConfig(8, 2, 6, 10, activation="gate", share_weights=True),
     "no context": NetworkConfig(1, 1, 6, 10),
     "a table of n-grams": NetworkConfig(8, 2, 6, 10, ngram_rows=50),
     "an ensemble": [

@@ -8,6 +8,7 @@ import torch
 from tests.conftest import ROOT, TINY, run_cli
 from wavenet.inference.checkpoint import FORMAT, CheckpointError, load, read_checkpoint
 from wavenet.inference.trained_on import TrainedOn
+from wavenet.network.layers import Residual
 from wavenet.training.module import LanguageModel
 
 
@@ -187,3 +188,22 @@ def test_a_file_of_another_format_says_who_wrote_it(tiny_run: Path, tmp_path: Pa
     torch.save({**content, "format": found, "wavenet_version": "9.9"}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=rf"has format {found}, .* 9\.9: .*reads formats 1 to {FORMAT}"):
         load(tmp_path / "x.ckpt")
+
+
+def test_weights_that_a_network_shares_are_shared_in_its_checkpoint(words_file: Path, tmp_path: Path) -> None:
+    shared = ["--model.network.share_weights=true", "--trainer.default_root_dir", tmp_path]
+    assert run_cli("fit", "--data.path", words_file, *TINY, *shared) == 0
+    path = tmp_path / "default" / "version_0" / "checkpoints" / "last.ckpt"
+    model, trained = load(path), LanguageModel.load_from_checkpoint(path)
+    second, third = (layer[0] for layer in model.network.modules() if isinstance(layer, Residual))
+    assert second is third
+    contexts = torch.randint(len(model.vocabulary), (20, 8))
+    assert torch.allclose(model.network(contexts), trained.network.eval()(contexts), atol=1e-6)
+    assert run_cli("fit", "--ckpt_path", path, "--trainer.max_steps=14", "--quiet") == 0
+    content = read_checkpoint(path)
+    weights = content["state_dict"]
+    name = next(name for name in weights if name.endswith("running_mean"))
+    weights[name] = weights[name.replace("running_mean", "bias")]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="share their memory"):
+        load(path)

@@ -154,6 +154,18 @@ def test_residuals_stand_where_the_widths_fit_and_print_shows_the_parts() -> Non
     assert "activation=" not in shown
 
 
+def test_levels_of_one_size_share_their_weights_and_have_norms_of_their_own() -> None:
+    network = build(NetworkConfig(16, embedding_dim=32, hidden_dim=116, activation="gate", share_weights=True), 27)
+    second, third, fourth = (layer for layer in network if isinstance(layer, Residual))
+    assert second[0] is third[0] is fourth[0]
+    assert len({id(level[1]) for level in (second, third, fourth)}) == 3
+    assert sum(p.numel() for p in network.parameters()) == 74_551
+    other = build(NetworkConfig(group_size=(4, 2), embedding_dim=8, hidden_dim=8, share_weights=True), 27)
+    assert [layer.in_features for layer in other.modules() if isinstance(layer, nn.Linear)] == [32, 16, 8]
+    loss = F.cross_entropy(network(torch.randint(27, (256, 16))), torch.randint(27, (256,)))
+    assert abs(loss.item() - log(27)) < 0.05
+
+
 def test_the_batch_norm_bug_is_a_norm_that_is_not_position_wise() -> None:
     torch.manual_seed(0)
     bug = lecture(27, embedding_dim=10, hidden_dim=68, norm="batch_per_position")

@@ -33,6 +33,7 @@ def networks(draw: st.DrawFn, ngram_rows: int = 0) -> nn.Sequential:
         hidden_dim=draw(st.integers(1, 8)),
         activation=draw(st.sampled_from(["tanh", "gelu", "gate"])),
         residual=draw(st.booleans()),
+        share_weights=draw(st.booleans()),
         ngram_rows=ngram_rows,
     )
     network = build(config, V, NUM_LABELS)

@@ -34,6 +34,7 @@ def networks(draw: st.DrawFn, ngrams: bool = True) -> nn.Sequential:
         activation=draw(st.sampled_from(["tanh", "gelu", "gate"])),
         norm=draw(st.sampled_from(["batch", "layer"])),
         residual=draw(st.booleans()),
+        share_weights=draw(st.booleans()),
         dropout=draw(st.sampled_from([0.0, 0.3])),
         logits_norm=draw(st.booleans()),
         ngram_rows=draw(st.sampled_from([0, 3, 100])) if ngrams else 0,

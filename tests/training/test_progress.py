@@ -72,6 +72,14 @@ def test_the_layer_table_shows_the_table_of_ngrams_beside_the_network() -> None:
     assert rows[-2] == ["Sum of all", "(32, 27)", f"{76_579 + 64 * 27:,}"]
 
 
+def test_the_layer_table_counts_shared_weights_once() -> None:
+    console = Console(record=True, width=100, file=StringIO())
+    console.print(layer_table(build(NetworkConfig(share_weights=True), 27), torch.zeros(32, 8, dtype=torch.long)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.export_text().splitlines()]
+    *layers, total = [int(row[2].replace(",", "")) for row in rows if len(row) == 3]
+    assert sum(layers) == total == 76_579 - 256 * 128
+
+
 @pytest.mark.parametrize(("accumulate", "last"), [(1, "step 15 of 15"), (2, "step 9 of 9")])
 def test_the_total_counts_the_last_partial_group_of_batches(
     words_file: Path, capsys: pytest.CaptureFixture[str], accumulate: int, last: str

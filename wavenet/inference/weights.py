@@ -60,11 +60,12 @@ def check_shape(
     num_labels: int = 0,
 ) -> None:
     """Raises a ValueError unless the weights have the shapes of such a network, which takes no memory to find out."""
-    expected = [value.shape for value in on_paper(config, vocab_size, num_labels).state_dict().values()]
-    if [value.shape for value in weights.values()] != expected:
+    expected = on_paper(config, vocab_size, num_labels).state_dict(keep_vars=True).values()
+    if [value.shape for value in weights.values()] != [value.shape for value in expected]:
         raise ValueError("its weights are not those of the network that its settings describe")
     places = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
-    if sum(value.nbytes for value in weights.values()) > sum(places.values()):
+    different = {id(meant): value.nbytes for meant, value in zip(expected, weights.values(), strict=True)}
+    if sum(different.values()) > sum(places.values()):
         raise ValueError("its weights share their memory")
 
 

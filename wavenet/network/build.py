@@ -1,6 +1,7 @@
 """Makes the network that a config describes: a plain ``nn.Sequential`` from contexts (B, T) to logits (B, V)."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 
@@ -43,7 +44,8 @@ def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_
         76579
 
     Sources: Karpathy, "Building makemore, part 5: Building a WaveNet"; van den Oord et al., "WaveNet: A Generative
-    Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499.
+    Model for Raw Audio" (2016), https://arxiv.org/abs/1609.03499; for shared weights, Dehghani et al., "Universal
+    Transformers" (2018), https://arxiv.org/abs/1807.03819.
     """
     check_at_least(1, vocab_size=vocab_size)
     check_at_least(0, num_labels=num_labels)
@@ -55,9 +57,12 @@ def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_
         else nn.Embedding(vocab_size, config.embedding_dim)
     ]
     width, num_steps = config.embedding_dim, config.block_size
+    shared: dict[int, nn.Linear] = {}
     for group in config.group_sizes:
         num_steps //= group
         hidden = hidden_layers(config, group * width, num_steps)
+        if config.share_weights:
+            hidden[0] = shared.setdefault(group * width, cast(nn.Linear, hidden[0]))
         fits = config.residual and width == config.hidden_dim  # the newest step is as wide as what is added to it
         layers += [FlattenConsecutive(group), *([Residual(*hidden)] if fits else hidden)]
         width = config.hidden_dim

@@ -1,5 +1,6 @@
 """The table of layers that a run begins with."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import lightning as L
@@ -23,21 +24,27 @@ class LayerTable(Callback):
 
 
 def layer_table(network: torch.nn.Sequential, tokens: torch.Tensor) -> Table:
-    """One row per layer: what it is, the shape it makes of the layers before it or of ``tokens``, its parameters."""
+    """One row per layer: what it is, the shape it makes of the layers before it or of ``tokens``, its parameters.
+
+    Parameters that layers share are the first one's.
+    """
     table = Table()
     table.add_column(f"layer, for an input of {tuple(tokens.shape)}", no_wrap=True, max_width=44)
     table.add_column("output shape", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
     members = network.members if isinstance(network, Parallel) else [network]
+    counted: set[torch.nn.Parameter] = set()
     with eval_mode(network):
         for member in members:
             x = tokens[:, -receptive_field(member) :]
             for layer in member:
                 x = layer(x)
-                table.add_row(described(layer), str(tuple(x.shape)), f"{num_parameters(layer):,}")
+                own = set(layer.parameters()) - counted
+                counted |= own
+                table.add_row(described(layer), str(tuple(x.shape)), f"{num_parameters(own):,}")
             table.add_section()
     together = f"{type(network).__name__} of all" if len(members) > 1 else ""
-    table.add_row(together, str(tuple(x.shape)) if together else "", f"{num_parameters(network):,}")
+    table.add_row(together, str(tuple(x.shape)) if together else "", f"{num_parameters(counted):,}")
     return table
 
 
@@ -47,6 +54,6 @@ def described(layer: torch.nn.Module) -> str:
     return f"{type(layer).__name__}({layer.extra_repr() if parts is None else parts})"
 
 
-def num_parameters(layer: torch.nn.Module) -> int:
-    """How many numbers a layer learns."""
-    return sum(parameter.numel() for parameter in layer.parameters())
+def num_parameters(parameters: Iterable[torch.nn.Parameter]) -> int:
+    """How many numbers these parameters have."""
+    return sum(parameter.numel() for parameter in parameters)
