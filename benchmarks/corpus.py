@@ -24,7 +24,10 @@ from common import parser, show
 
 SIZES = (100_000, 1_000_000, 10_000_000, 100_000_000)
 STEPS = 100
-OPTIONS = ("--model.network.hidden_dim=128", "--data.batch_size=256", "--trainer.limit_val_batches=0", "--quiet")
+OPTIONS = (  # the same network for all
+    "--model.network.hidden_dim=128", "--model.network.ngram_rows=16384", "--data.batch_size=256",
+    "--trainer.limit_val_batches=0", "--quiet",
+)  # fmt: skip
 AT_ONCE = 2**18  # words that are made together
 SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
 
