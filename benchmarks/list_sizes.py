@@ -7,7 +7,8 @@
 Each list is drawn at random from a larger one, several times where it is small, and the validation losses are pooled,
 weighted by tokens. The default is ``python train.py fit`` on the list; "fixed" has the settings that suit names.txt and
 five epochs. The search draws ``--trials`` settings around the default's, chooses among them and the default on as many
-other draws, and is then judged on the draws of the rest of its row: no setting is judged by the words that chose it.
+other draws, and is then judged on the draws of the rest of its row. Draws have words in common by chance alone, a whole
+list has all of them.
 With ``--init_from`` the default is trained once more, from the weights of another run.
 ``--path`` is the list that names, phrases and syllables are made of. Seconds are those of one default training.
 """

@@ -202,8 +202,19 @@ def test_weights_that_a_network_shares_are_shared_in_its_checkpoint(words_file: 
     assert run_cli("fit", "--ckpt_path", path, "--trainer.max_steps=14", "--quiet") == 0
     content = read_checkpoint(path)
     weights = content["state_dict"]
-    name = next(name for name in weights if name.endswith("running_mean"))
-    weights[name] = weights[name.replace("running_mean", "bias")]
-    torch.save(content, path)
+    mean = next(name for name in weights if name.endswith("running_mean"))
+    one, other = (f"{layer}.0.weight" for layer in ("network.0.6", "network.0.8"))
+    copied = {**weights, one: weights[one].clone()}
+    torch.save({**content, "state_dict": {**copied, mean: weights[mean.replace("running_mean", "bias")]}}, path)
     with pytest.raises(CheckpointError, match="share their memory"):
         load(path)
+    torch.save({**content, "state_dict": copied}, path)
+    load(path)
+    torch.save({**content, "state_dict": {**copied, one: weights[one] + 1}}, path)
+    with pytest.raises(CheckpointError, match=f"{other} is not what the layer that shares it has"):
+        load(path)
+
+
+def test_a_frozen_checkpoint_with_shared_weights_still_loads() -> None:
+    model = load(ROOT / "tests" / "data" / "format_4_shared.ckpt")
+    assert model.score(["emila"])[0].log_prob == pytest.approx(-11.883899, abs=1e-5)

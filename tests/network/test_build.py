@@ -160,8 +160,10 @@ def test_levels_of_one_size_share_their_weights_and_have_norms_of_their_own() ->
     assert second[0] is third[0] is fourth[0]
     assert len({id(level[1]) for level in (second, third, fourth)}) == 3
     assert sum(p.numel() for p in network.parameters()) == 74_551
-    other = build(NetworkConfig(group_size=(4, 2), embedding_dim=8, hidden_dim=8, share_weights=True), 27)
-    assert [layer.in_features for layer in other.modules() if isinstance(layer, nn.Linear)] == [32, 16, 8]
+    other = build(NetworkConfig(group_size=(4, 2), embedding_dim=8, hidden_dim=16, share_weights=True), 27)
+    assert [layer.in_features for layer in other.modules() if isinstance(layer, nn.Linear)] == [32, 32, 16]
+    wide = build(NetworkConfig(embedding_dim=16, hidden_dim=16, share_weights=True), 27)
+    assert [layer.in_features for layer in wide.modules() if isinstance(layer, nn.Linear)] == [32, 16]
     loss = F.cross_entropy(network(torch.randint(27, (256, 16))), torch.randint(27, (256,)))
     assert abs(loss.item() - log(27)) < 0.05
 

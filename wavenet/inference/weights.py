@@ -60,12 +60,15 @@ def check_shape(
     num_labels: int = 0,
 ) -> None:
     """Raises a ValueError unless the weights have the shapes of such a network, which takes no memory to find out."""
-    expected = on_paper(config, vocab_size, num_labels).state_dict(keep_vars=True).values()
-    if [value.shape for value in weights.values()] != [value.shape for value in expected]:
+    expected = on_paper(config, vocab_size, num_labels).state_dict(keep_vars=True)
+    if [value.shape for value in weights.values()] != [value.shape for value in expected.values()]:
         raise ValueError("its weights are not those of the network that its settings describe")
-    places = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in weights.values()}
-    different = {id(meant): value.nbytes for meant, value in zip(expected, weights.values(), strict=True)}
-    if sum(different.values()) > sum(places.values()):
+    once: dict[int, Tensor] = {}  # for each parameter its value, however many layers share it
+    for parameter, (name, value) in zip(expected.values(), weights.items(), strict=True):
+        if not torch.equal(once.setdefault(id(parameter), value), value):
+            raise ValueError(f"{name} is not what the layer that shares it has")
+    places = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in once.values()}
+    if sum(value.nbytes for value in once.values()) > sum(places.values()):
         raise ValueError("its weights share their memory")
 
 

@@ -1,7 +1,6 @@
 """Makes the network that a config describes: a plain ``nn.Sequential`` from contexts (B, T) to logits (B, V)."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from torch import nn
 
@@ -57,12 +56,14 @@ def build(config: NetworkConfig | Sequence[NetworkConfig], vocab_size: int, num_
         else nn.Embedding(vocab_size, config.embedding_dim)
     ]
     width, num_steps = config.embedding_dim, config.block_size
-    shared: dict[int, nn.Linear] = {}
+    features = 2 * config.hidden_dim if config.activation == "gate" else config.hidden_dim
+    shared: dict[tuple[int, int], nn.Linear] = {}
     for group in config.group_sizes:
         num_steps //= group
-        hidden = hidden_layers(config, group * width, num_steps)
+        linear = nn.Linear(group * width, features, bias=False)  # the norm has its own bias
         if config.share_weights:
-            hidden[0] = shared.setdefault(group * width, cast(nn.Linear, hidden[0]))
+            linear = shared.setdefault((group, width), linear)
+        hidden = hidden_layers(config, linear, num_steps)
         fits = config.residual and width == config.hidden_dim  # the newest step is as wide as what is added to it
         layers += [FlattenConsecutive(group), *([Residual(*hidden)] if fits else hidden)]
         width = config.hidden_dim
@@ -83,15 +84,10 @@ def ngram_logits(config: NetworkConfig, vocab_size: int) -> nn.Sequential:
     )
 
 
-def hidden_layers(config: NetworkConfig, in_features: int, num_steps: int) -> list[nn.Module]:
-    """Linear, norm and activation (and dropout, if there is any), for a level of so many steps."""
+def hidden_layers(config: NetworkConfig, linear: nn.Linear, num_steps: int) -> list[nn.Module]:
+    """A linear layer, norm and activation (and dropout, if there is any), for a level of so many steps."""
     activation = {"tanh": nn.Tanh, "gelu": nn.GELU, "gate": Gate}[config.activation]()
-    width = 2 * config.hidden_dim if config.activation == "gate" else config.hidden_dim
-    layers = [
-        nn.Linear(in_features, width, bias=False),  # the norm has its own bias
-        make_norm(config, width, num_steps),
-        activation,
-    ]
+    layers = [linear, make_norm(config, linear.out_features, num_steps), activation]
     return [*layers, Dropout(config.dropout)] if config.dropout else layers
 
 

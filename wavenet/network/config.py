@@ -28,8 +28,8 @@ class NetworkConfig:
         norm: ``batch``, ``layer``, or ``batch_per_position``, the lecture's bug
             (:class:`wavenet.network.layers.PerPositionBatchNorm1d`).
         residual: Whether each hidden layer adds its result to the newest step of its input, where the widths fit.
-        share_weights: Whether levels whose linear layers are of one size share one, each with a norm of its own: fewer
-            parameters for the same width.
+        share_weights: Whether levels that join as many steps of as many features share their linear layer; norms are
+            their own. The first level, which joins embedded tokens, does so only if these are as wide as hidden steps.
         dropout: Probability of zeroing a feature of a hidden layer's result, and what an n-gram of the table says.
         logits_norm: Whether a norm follows the last linear layer, as in the second set of the lecture's notes.
         ngram_rows: Rows of a table of hashed n-grams, whose logits are added to the network's

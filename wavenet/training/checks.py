@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isnan
 from typing import Any
 
 import lightning as L
@@ -31,7 +32,7 @@ ABOVE_ZERO = (
     "limit_train_batches", "num_nodes",
 )  # fmt: skip
 BEYOND = 2**63
-"""The first whole number that torch has no type for."""
+"""The first whole number that has no room in 64 bits with a sign."""
 
 REFUSALS = (
     MisconfigurationException,
@@ -91,8 +92,10 @@ def check_trainer(config: Namespace) -> None:
         ArgumentError: One of them.
     """
     for name, value in vars(config).items():
-        if isinstance(value, int) and abs(value) >= BEYOND:
-            raise ArgumentError(f"trainer.{name}", f"must be a number of 64 bits, got {value}")
+        if isinstance(value, int) and not -BEYOND <= value < BEYOND:
+            raise ArgumentError(f"trainer.{name}", "must be from -2^63 to below 2^63, got a number beyond that")
+        if isinstance(value, float) and isnan(value):
+            raise ArgumentError(f"trainer.{name}", "must be a number, got nan")
     for name in ABOVE_ZERO:
         if isinstance(value := config[name], int | float) and value <= 0:
             raise ArgumentError(f"trainer.{name}", f"must be above 0, got {value}")

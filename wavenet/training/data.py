@@ -257,7 +257,7 @@ class WordsDataModule(L.LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _batches_done(self) -> int:
-        """How many batches of this epoch the training has seen, before it was interrupted: none without one."""
+        """How many batches of this epoch the training has seen, before it was interrupted; 0 outside of one."""
         if self.trainer is None or not self.trainer.training:
             return 0
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -26,7 +26,7 @@ class LayerTable(Callback):
 def layer_table(network: torch.nn.Sequential, tokens: torch.Tensor) -> Table:
     """One row per layer: what it is, the shape it makes of the layers before it or of ``tokens``, its parameters.
 
-    Parameters that layers share are the first one's.
+    Parameters that layers share are counted in the first of them.
     """
     table = Table()
     table.add_column(f"layer, for an input of {tuple(tokens.shape)}", no_wrap=True, max_width=44)
@@ -44,7 +44,7 @@ def layer_table(network: torch.nn.Sequential, tokens: torch.Tensor) -> Table:
                 table.add_row(described(layer), str(tuple(x.shape)), f"{num_parameters(own):,}")
             table.add_section()
     together = f"{type(network).__name__} of all" if len(members) > 1 else ""
-    table.add_row(together, str(tuple(x.shape)) if together else "", f"{num_parameters(counted):,}")
+    table.add_row(together, str(tuple(x.shape)) if together else "", f"{num_parameters(network.parameters()):,}")
     return table
 
 
