@@ -14,7 +14,7 @@ from tests.conftest import LABELS, ROOT, TINY, run_cli
 from tests.training.crafted import put
 from wavenet.corpus.vocabulary import ANY, Vocabulary
 from wavenet.errors import ArgumentError
-from wavenet.inference.checkpoint import CheckpointError, load, read_checkpoint, write_checkpoint
+from wavenet.inference.checkpoint import FORMAT, CheckpointError, load, read_checkpoint, write_checkpoint
 from wavenet.network.config import NetworkConfig
 from wavenet.network.labels import LabelledEmbedding
 from wavenet.network.sliding import eval_mode, run
@@ -106,7 +106,7 @@ def test_a_run_with_labels(labelled_run: Path) -> None:
     assert metrics["val/loss"] == pytest.approx(told / total, abs=1e-5)
     together = -sum(one.log_prob for one in model.score(words, labels=[label or "" for label in labels]))
     assert together == pytest.approx(told, abs=1e-4)
-    assert read_checkpoint(labelled_run / "checkpoints" / "best.ckpt")["format"] == 3
+    assert read_checkpoint(labelled_run / "checkpoints" / "best.ckpt")["format"] == FORMAT
 
 
 def test_what_tensorboard_shows_of_labels(labelled_run: Path) -> None:
