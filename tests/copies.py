@@ -42,7 +42,8 @@ class Copy:
             for descriptor, path in enumerate(self._paths, start=1):
                 os.dup2(os.open(path, os.O_WRONLY), descriptor)
             sys.stdout, sys.stderr = (
-                TextIOWrapper(FileIO(descriptor, "w"), "utf-8", line_buffering=True) for descriptor in (1, 2)
+                TextIOWrapper(FileIO(descriptor, "w", closefd=False), "utf-8", line_buffering=True)
+                for descriptor in (1, 2)
             )
             code = call()
             sys.stdout.flush()

@@ -25,6 +25,7 @@ TINY = {
         "check_val_every_n_epoch": None,
         "log_every_n_steps": 2,
     },
+    "record": {"graph": False},
 }
 
 

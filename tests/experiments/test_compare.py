@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_cli
-from tests.copies import Copy, as_new_process
-from tests.experiments.conftest import InProcess, Write, write_config
+from tests.copies import Copy
+from tests.experiments.conftest import InCopy, InProcess, Write, write_config
 from wavenet import load
 from wavenet.experiments import children, trainings
 from wavenet.experiments.compare import trainings_of
@@ -240,8 +240,11 @@ def wait_for(what: Callable[[], bool], run: Copy) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-def test_ctrl_c_ends_all_trainings_and_the_same_command_goes_on(here: Path, write: Write, words_file: Path) -> None:
-    trainer = {**ENDLESS["trainer"], "val_check_interval": 100}
+def test_ctrl_c_ends_all_trainings_and_the_same_command_goes_on(
+    here: Path, write: Write, words_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "Child", InCopy)
+    trainer = {**ENDLESS["trainer"], "val_check_interval": 10}
     config = write("long", trainer=trainer)
     options = [config, "--seeds", "2", "--jobs", "2", "--data.path", words_file]
     run = Copy(partial(run_cli, "compare", *options), here / "streams")
@@ -263,19 +266,12 @@ def test_ctrl_c_ends_all_trainings_and_the_same_command_goes_on(here: Path, writ
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_training_ends_with_the_process_that_began_it(here: Path, write: Write, words_file: Path) -> None:
-    options = ["fit", "--config", write("long", **ENDLESS), "--data.path", words_file]
-    command = [sys.executable, "-m", "wavenet.experiments.child", *options]
-    theirs, ours = os.pipe()
-
-    def child() -> int:
-        os.close(ours)
-        os.dup2(theirs, 0)
-        return as_new_process(command, here, os.environ.copy())
-
-    run = Copy(child, here / "streams")
-    wait_for(lambda: bool(list(here.rglob("config.yaml"))), run)
-    os.close(ours)
-    code, _, errors = run.ended()
-    os.close(theirs)
-    assert code == 143
-    assert "interrupted at step" in errors
+    log = here / "log.txt"
+    child = children.Child([f"--config={write('long', **ENDLESS)}", f"--data.path={words_file}"], log)
+    while not list(here.rglob("config.yaml")):
+        assert child.code is None, log.read_text(encoding="utf-8")
+        time.sleep(0.1)
+    child._process.stdin.close()  # as it is once this process is gone
+    child.end()
+    assert child.code == 143
+    assert "interrupted at step" in log.read_text(encoding="utf-8")

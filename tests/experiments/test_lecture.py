@@ -12,7 +12,7 @@ from wavenet.experiments.lecture import PUBLISHED
 def test_a_tiny_lecture_has_the_losses_after_the_last_step_beside_the_published_ones(
     here: Path, words_file: Path, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli("lecture", "--max_steps", 8, "--data.path", words_file) == 0
+    assert run_cli("lecture", "--max_steps", 3, "--data.path", words_file) == 0
     out, err = capsys.readouterr()
     assert "6 trainings, of which 0 are finished" in err
     assert re.search(r"\[5/6\] scaled, seed 1337: train \d\.\d+, val \d\.\d+, test .* s; about \d+ seconds left", err)
@@ -24,7 +24,7 @@ def test_a_tiny_lecture_has_the_losses_after_the_last_step_beside_the_published_
     for row in content["rows"]:
         (run,) = row["runs"]
         metrics = json.loads((here / run["path"] / "metrics.json").read_text(encoding="utf-8"))
-        assert metrics["steps"] == 8
+        assert metrics["steps"] == 3
         for split in ("train", "val", "test"):
             assert row[split]["mean"] == pytest.approx(metrics["last"][f"{split}/loss"], abs=1e-5)
         assert row["val"]["deviation"] is None

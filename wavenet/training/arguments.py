@@ -10,10 +10,9 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
-from typing import Any, NoReturn, cast, get_args
+from typing import Any, ClassVar, NoReturn, cast, get_args
 
-import yaml
-from jsonargparse import dict_to_namespace
+from jsonargparse.typing import class_from_function
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
@@ -50,6 +49,9 @@ def language_model(
     return LanguageModel(alphabet, network, optimization, labels)
 
 
+MODEL = class_from_function(language_model)
+
+
 def expanded(root: str) -> Path:
     """A folder that an option names, with its ``~`` and variables filled in."""
     return Path(os.path.expandvars(root)).expanduser()
@@ -82,11 +84,13 @@ class WordsCLI(LightningCLI):
     """Parses the options. Each of these wins over those before it: what stands in ``configs/default.yaml``, what a
     checkpoint and its run say, what ``--config`` says, and what is typed."""
 
+    _made: ClassVar[dict[tuple[str, ...], dict[str, Any]]] = {}  # parsers, by the subcommands that they know
+
     def __init__(self, args: list[str]) -> None:
         self.args = args = configs_first(args)
         defaults = {"default_config_files": [str(DEFAULT_CONFIG)]}
         super().__init__(
-            language_model,
+            MODEL,
             WordsDataModule,
             args=args,
             parser_class=Parser,
@@ -180,10 +184,19 @@ class WordsCLI(LightningCLI):
         config[LINKED] = config[BLOCK_SIZE]
 
     def setup_parser(self, *args: Any) -> None:
-        """Adds the options that only a training has."""
-        super().setup_parser(*args)
-        if "fit" not in self._subcommand_parsers:
+        """Makes the parsers of the subcommand, once in a process: experiments plan many trainings."""
+        made = self._made.setdefault(tuple(self.subcommands()), {})
+        if made:
+            vars(self).update(made)
             return
+        before = set(vars(self))
+        super().setup_parser(*args)
+        if "fit" in self._subcommand_parsers:
+            self._add_arguments_to_fit()
+        made.update((name, value) for name, value in vars(self).items() if name not in before)
+
+    def _add_arguments_to_fit(self) -> None:
+        """Adds the options that only a training has."""
         self._subcommand_parsers["fit"].add_argument(
             "--init_from",
             type=str | None,
@@ -301,14 +314,9 @@ class WordsCLI(LightningCLI):
 
     def _parse_again(self, defaults: dict[str, Any], fixed: dict[str, Any]) -> None:
         """Parses again, with a checkpoint's settings as defaults, and refuses what contradicts the fixed ones."""
-        parser = self._subcommand_parsers[self.config.subcommand]
-        with open(DEFAULT_CONFIG, encoding="utf-8") as file:
-            default_config = dict_to_namespace(yaml.safe_load(file))
-        parser.default_config_files = []
-        parser.set_defaults({**vars(default_config.as_flat()), **defaults})
         name, *rest = self.args
-        of_the_run = {name: value for name, value in self.settings_of_the_run.items() if name not in defaults}
-        self.config = self.parser.parse_args([name, f"--config={json.dumps(of_the_run)}", *rest])  # which checks them
+        settings = self.settings_of_the_run | defaults
+        self.config = self.parser.parse_args([name, f"--config={json.dumps(settings)}", *rest])  # which checks them
         for option, expected in fixed.items():
             if (got := self.config[name][option]) != expected:
                 raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")

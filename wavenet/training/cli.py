@@ -146,7 +146,7 @@ class WaveNetCLI(WordsCLI):
         """The options that must be the same in all processes, of which only the first one's seed counts."""
         config = self.config[self.subcommand].clone()
         config.seed_everything = False
-        return str(self._parser(self.subcommand).dump(config, skip_none=False))
+        return self._dumped(config)
 
     def before_fit(self) -> None:
         """Says what looks odd about the words, and which settings were chosen for them."""
@@ -180,7 +180,11 @@ class WaveNetCLI(WordsCLI):
 
     def _resolved_configuration(self) -> str:
         """What ``config.yaml`` holds."""
-        return str(self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False))
+        return self._dumped(self.config[self.subcommand])
+
+    def _dumped(self, config: Any) -> str:
+        """A configuration, which was checked when it was parsed, as YAML."""
+        return str(self._parser(self.subcommand).dump(config, skip_unset=False, skip_validation=True))
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs the command; whatever ends it ends the other processes, too."""
