@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,11 @@ TINY = [
 ]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes programs in the background ignore it
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: collections of garbage, here and in copies of this process, need not look through it."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
