@@ -15,6 +15,7 @@ import yaml
 from tests.conftest import TINY, run_cli
 from tests.copies import Copy
 from wavenet.runs import command as called
+from wavenet.training.planning import plan
 
 CliError = Callable[..., str]
 
@@ -367,6 +368,14 @@ def test_a_run_folder_is_taken_for_its_checkpoint(
     assert capsys.readouterr().err.startswith(
         f"using {checkpoints / 'last.ckpt'}\nerror: the checkpoint's training is at "
     )
+
+
+def test_the_settings_of_a_checkpoint_do_not_outlive_its_command(tiny_run: Path, words_file: Path) -> None:
+    options = [f"--data.path={words_file}", "--trainer.max_steps=20"]
+    before = plan(options).configuration
+    going_on = plan([*options, f"--ckpt_path={tiny_run / 'checkpoints' / 'last.ckpt'}"]).configuration
+    assert going_on["model"] != before["model"]
+    assert plan(options).configuration == before
 
 
 def test_predict_writes_what_score_writes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
