@@ -122,6 +122,18 @@ def test_a_trial_that_another_process_runs_is_left_alone(here: Path, space: Path
     running._lock.release()
 
 
+def test_a_search_can_be_repeated(here: Path, words_file: Path) -> None:
+    space = read_space(write_space(here / "space.yaml", words_file, RANGES), [])
+
+    def values(name: str) -> list[dict[str, object]]:
+        search = Search(space, HowToRun(name), HowToSearch())
+        return [begin(search.study, space, search.how).values for _ in range(4)]
+
+    first, *others = values("one")
+    assert all(first[name] != other[name] for other in others for name in first if "rate" in name)
+    assert [first, *others] == values("again")
+
+
 class Endless(Child):
     """A training that goes on until it is asked to end."""
 

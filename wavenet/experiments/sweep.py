@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -70,9 +69,7 @@ class Search:
         pruner: BasePruner = MedianPruner(STARTUP_TRIALS, WARMUP_VALIDATIONS) if search.prune else NopPruner()
         storage = storage_of(search.storage, how.folder)
         try:
-            self.study = optuna.create_study(
-                storage=storage, sampler=TPESampler(), pruner=pruner, study_name=how.name, load_if_exists=True
-            )
+            self.study = optuna.create_study(storage=storage, pruner=pruner, study_name=how.name, load_if_exists=True)
         except ValueError as error:
             kept = "the storage" if search.storage else how.folder / JOURNAL
             raise ValueError(f"{kept} holds no search: {error}; expected another --name, or the file gone") from error
