@@ -224,6 +224,7 @@ def test_wrong_options_are_said_in_a_line(
     here: Path, space: Path, cli_error: Error, options: list[str], code: int, message: str
 ) -> None:
     assert message in cli_error("sweep", space, *options, code=code)
+    assert not (here / "runs").exists()
 
 
 def test_a_damaged_journal_is_named(here: Path, space: Path, cli_error: Error) -> None:

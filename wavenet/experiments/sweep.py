@@ -65,7 +65,6 @@ class Search:
     def __init__(self, space: Space, how: HowToRun, search: HowToSearch) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.how, self.trials = space, how, search.trials
-        how.folder.mkdir(parents=True, exist_ok=True)
         pruner: BasePruner = MedianPruner(STARTUP_TRIALS, WARMUP_VALIDATIONS) if search.prune else NopPruner()
         storage = storage_of(search.storage, how.folder)
         try:
@@ -161,15 +160,18 @@ def loss_of(trial: FrozenTrial) -> float:
 
 
 def storage_of(url: str | None, folder: Path) -> BaseStorage:
-    """Where a search keeps its trials.
+    """Where a search keeps its trials; its folder is made once that can be used.
 
     Raises:
         ArgumentError: It cannot be used.
+        OSError: The folder cannot be written to.
     """
-    if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    storage: BaseStorage | None = None
     try:
-        return RDBStorage(url)
+        if url is not None:
+            storage = RDBStorage(url)
     except Exception as error:  # whatever the database, its driver or SQLAlchemy has to say
         problem: Any = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ArgumentError("storage", f"must be the URL of a database that can be used: {problem}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if storage is None else storage
