@@ -7,7 +7,7 @@ and measured as every network here is: each validation word once, in nats per ch
 are those of the step with the best validation loss; test is measured with them, once. The default settings are
 makemore's. `--trials N` searches for better ones as `wavenet sweep` does (Optuna's TPE; trials that do worse than half
 of the others at the same point are given up); every trial sees as many words as the settings that were given, which are
-the first trial.
+the first trial. With `--journal FILE` a search goes on where it was, and several processes share it.
 
 Sources: Vaswani et al., "Attention Is All You Need" (2017), https://arxiv.org/abs/1706.03762; Karpathy, "makemore".
 """
@@ -15,7 +15,7 @@ Sources: Vaswani et al., "Attention Is All You Need" (2017), https://arxiv.org/a
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from common import device_of, parser, show, words_data
@@ -135,23 +135,28 @@ def train(data: dict[str, Tensor], vocab_size: int, settings: Settings, seed: in
     return Result(best, best_step, evaluate(model, data["test"]), time.perf_counter() - began)
 
 
-def search(data: dict[str, Tensor], vocab_size: int, given: Settings, trials: int, seed: int) -> dict:
+def settings_of(params: dict, given: Settings) -> Settings:
+    """The settings of a trial, in which as many words are seen as with the settings that were given."""
+    return replace(given, **params, steps=max(1, given.steps * given.batch // params["batch"]))
+
+
+def search(
+    data: dict[str, Tensor], vocab_size: int, given: Settings, trials: int, seed: int, journal: str | None
+) -> dict:
     """The results of a search, by what they are of: the given settings, and the best of all trials."""
     import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    found: dict[int, tuple[Settings, Result]] = {}
+    from optuna.storages.journal import JournalFileBackend
 
     def objective(trial: optuna.Trial) -> float:
-        batch = trial.suggest_categorical("batch", BATCH_SIZES)
-        settings = Settings(
-            learning_rate=trial.suggest_float("learning_rate", 2e-4, 1e-2, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
-            dropout=trial.suggest_float("dropout", 0.0, 0.4),
-            schedule=trial.suggest_categorical("schedule", SCHEDULES),
-            batch=batch,
-            steps=max(1, given.steps * given.batch // batch),
-        )
+        trial.study.sampler = optuna.samplers.TPESampler(seed=seed + trial.number)
+        params = {
+            "batch": trial.suggest_categorical("batch", BATCH_SIZES),
+            "learning_rate": trial.suggest_float("learning_rate", 2e-4, 1e-2, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+            "schedule": trial.suggest_categorical("schedule", SCHEDULES),
+        }
+        settings = settings_of(params, given)
 
         def report(step: int, val: float) -> None:
             trial.report(val, round(EVERY * step / settings.steps))
@@ -159,17 +164,24 @@ def search(data: dict[str, Tensor], vocab_size: int, given: Settings, trials: in
                 sys.stderr.write(f"trial {trial.number}: given up at val {val:.4f}, {settings}\n")
                 raise optuna.TrialPruned
 
-        found[trial.number] = settings, train(data, vocab_size, settings, seed, report)
-        result = found[trial.number][1]
+        result = train(data, vocab_size, settings, seed, report)
         sys.stderr.write(f"trial {trial.number}: val {result.val:.4f} at step {result.step:,}, {settings}\n")
+        trial.set_user_attr("result", asdict(result))
         return result.val
 
-    sampler, pruner = optuna.samplers.TPESampler(seed=seed), optuna.pruners.MedianPruner(5, 1)
-    study = optuna.create_study(sampler=sampler, pruner=pruner)
-    study.enqueue_trial({name: value for name, value in asdict(given).items() if name != "steps"})
-    study.optimize(objective, n_trials=trials)
-    best = f"best of {trials} trials, {trials - len(found)} given up"
-    return {"given": found[0], best: found[study.best_trial.number]}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = None if journal is None else optuna.storages.JournalStorage(JournalFileBackend(journal))
+    pruner = optuna.pruners.MedianPruner(5, 1)
+    study = optuna.create_study(storage=storage, study_name="transformer", pruner=pruner, load_if_exists=True)
+    first = {name: value for name, value in asdict(given).items() if name != "steps"}
+    if not any(trial.params == first and trial.state.is_finished() for trial in study.trials):
+        study.enqueue_trial(first)
+    while (ended := sum(trial.state.is_finished() for trial in study.trials)) < trials:
+        study.optimize(objective, n_trials=1)
+    given_up = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in study.trials)
+    chosen = [("given", trial) for trial in study.trials if trial.params == first and trial.user_attrs]
+    chosen += [(f"best of {ended} trials, {given_up} given up", study.best_trial)]
+    return {what: (settings_of(trial.params, given), Result(**trial.user_attrs["result"])) for what, trial in chosen}
 
 
 def main() -> None:
@@ -181,6 +193,7 @@ def main() -> None:
         given.add_argument(f"--{name}", type=type(default), default=default, choices=choices)
     given.add_argument("--seed", type=int, default=1337, help="of the first training, or of a search")
     given.add_argument("--trials", type=int, default=0, help="of a search for better settings")
+    given.add_argument("--journal", help="file that keeps a search, so that it can go on, and processes share it")
     options = given.parse_args()
     settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
     words, device = words_data(options, "words", settings.batch), device_of(options)
@@ -188,7 +201,7 @@ def main() -> None:
     data = {name: padded(part.words, words.vocabulary, device) for name, part in parts.items()}
     vocab_size = len(words.vocabulary)
     if options.trials:
-        results = search(data, vocab_size, settings, options.trials, options.seed)
+        results = search(data, vocab_size, settings, options.trials, options.seed, options.journal)
     else:
         progress = lambda step, val: sys.stderr.write(f"step {step:,}: val {val:.4f}\n")  # noqa: E731
         seeds = range(options.seed, options.seed + options.repeats)
