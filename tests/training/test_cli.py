@@ -1,6 +1,7 @@
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -12,8 +13,9 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import TINY, run_cli
+from tests.conftest import TINY, WORDS, run_cli
 from tests.copies import Copy
+from wavenet.inference.checkpoint import read_checkpoint
 from wavenet.runs import command as called
 from wavenet.training.planning import plan
 
@@ -376,6 +378,38 @@ def test_the_settings_of_a_checkpoint_do_not_outlive_its_command(tiny_run: Path,
     going_on = plan([*options, f"--ckpt_path={tiny_run / 'checkpoints' / 'last.ckpt'}"]).configuration
     assert going_on["model"] != before["model"]
     assert plan(options).configuration == before
+
+
+def test_characters_of_every_plane_go_on(tmp_path: Path) -> None:
+    words = tmp_path / "😀.tsv"
+    words.write_text("".join(f"{word}😀\t{'😁' if word < 'f' else 'x'}\n" for word in WORDS), encoding="utf-8")
+    root = tmp_path / "𝄞"
+    place = ["--data.path", words, "--data.labels=true", "--trainer.default_root_dir", root, "--quiet"]
+    assert run_cli("fit", *place, *TINY) == 0
+    last = root / "default" / "version_0" / "checkpoints" / "last.ckpt"
+    assert run_cli("validate", "--ckpt_path", last) == 0
+    assert run_cli("fit", "--ckpt_path", last, "--trainer.max_steps=14", "--quiet") == 0
+    assert read_checkpoint(last)["global_step"] == 14
+
+
+def test_null_in_the_configuration_of_a_run_names_the_option(
+    tiny_run: Path, tmp_path: Path, cli_error: CliError
+) -> None:
+    run = tmp_path / "runs" / "default" / "version_0"
+    shutil.copytree(tiny_run, run)
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config["data"]["batch_size"] = None
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    error = cli_error("fit", "--ckpt_path", run / "checkpoints" / "last.ckpt", "--trainer.max_steps=14", code=2)
+    assert "--data.batch_size must be of type int, got None" in error
+
+
+def test_a_configuration_that_was_not_printed_is_not_printed_later(
+    words_file: Path, cli_error: Callable[..., str]
+) -> None:
+    options = [f"--data.path={words_file}", "--trainer.max_steps=20"]
+    cli_error("fit", "--print_config", "--wrong=1", code=2)
+    assert plan(options).steps == 20
 
 
 def test_predict_writes_what_score_writes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

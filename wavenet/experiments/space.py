@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 from wavenet.errors import ArgumentError, UsageError, did_you_mean
-from wavenet.experiments.trainings import ELSEWHERE, flattened, option
+from wavenet.experiments.trainings import ELSEWHERE, flattened, option, seed_of
 from wavenet.training.planning import Plan, plan
 
 Range = CategoricalDistribution | FloatDistribution | IntDistribution
@@ -51,7 +52,11 @@ class Space:
     base: Plan
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """The values of a trial; those that it has already stay."""
+        """The values of a trial; those that it has already stay.
+
+        A seed of its own draws them, so that a search of one job, in which the same trials are given up, is the same.
+        """
+        trial.study.sampler = TPESampler(seed=(seed_of(self.base) + trial.number) % 2**32)
         return {name: suggested(trial, name, values) for name, values in self.ranges.items()}
 
     def unchanged(self) -> dict[str, Any] | None:

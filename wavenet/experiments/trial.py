@@ -7,7 +7,6 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from torch.utils.tensorboard import SummaryWriter
 
@@ -49,7 +48,6 @@ class Attempt:
         self._looked = 0.0
         self._results: list[FinishedRun] = []
         self._validations: Validations | None = None
-        trial.study.sampler = TPESampler(seed=seed_of(space.base) + trial.number)  # so that a search can be repeated
         self.values = space.suggest(trial)
         self._waiting: list[Training] = []
         try:

@@ -1,7 +1,6 @@
 """What the command line is told: its options, and the settings that a checkpoint and its run give them."""
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, NoReturn, cast, get_args
 
+import yaml
 from jsonargparse.typing import class_from_function
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -84,7 +84,7 @@ class WordsCLI(LightningCLI):
     """Parses the options. Each of these wins over those before it: what stands in ``configs/default.yaml``, what a
     checkpoint and its run say, what ``--config`` says, and what is typed."""
 
-    _made: ClassVar[dict[tuple[str, ...], dict[str, Any]]] = {}  # parsers, by the subcommands that they know
+    _made: ClassVar[dict[tuple[str, ...], tuple[Any, Any, Any]]] = {}  # parsers, by the subcommands that they know
 
     def __init__(self, args: list[str]) -> None:
         self.args = args = configs_first(args)
@@ -129,12 +129,19 @@ class WordsCLI(LightningCLI):
             self.config = parser.parse_args(args)
         except UsageError as error:
             raise UsageError(f"{error}{self._hint(args)}") from error
+        self._check_nulls()
+
+    def _check_nulls(self) -> None:
+        """Raises an :class:`ArgumentError` for ``null`` where that is no value.
+
+        In a configuration the parser lets it pass, whatever the type.
+        """
         config = self.config[self.config.subcommand]
         for action in self._subcommand_parsers[self.config.subcommand]._actions:
             kind = getattr(action, "_typehint", None)
             if kind is None or action.default == argparse.SUPPRESS or NoneType in get_args(kind):
                 continue
-            if config[action.dest] is None:  # which the parser lets pass in a configuration, whatever the type
+            if config[action.dest] is None:
                 raise ArgumentError(action.dest, f"must be of type {getattr(kind, '__name__', kind)}, got None")
 
     def _groups(self, subcommand: str) -> set[str]:
@@ -185,15 +192,15 @@ class WordsCLI(LightningCLI):
 
     def setup_parser(self, *args: Any) -> None:
         """Makes the parsers of the subcommand, once in a process: experiments plan many trainings."""
-        made = self._made.setdefault(tuple(self.subcommands()), {})
-        if made:
-            vars(self).update(made)
-            return
-        before = set(vars(self))
-        super().setup_parser(*args)
-        if "fit" in self._subcommand_parsers:
-            self._add_arguments_to_fit()
-        made.update((name, value) for name, value in vars(self).items() if name not in before)
+        names = tuple(self.subcommands())
+        if names not in self._made:
+            super().setup_parser(*args)
+            if "fit" in self._subcommand_parsers:
+                self._add_arguments_to_fit()
+            self._made[names] = self.parser, self._subcommand_parsers, self._subcommand_method_arguments
+        self.parser, self._subcommand_parsers, self._subcommand_method_arguments = self._made[names]
+        for parser in (self.parser, *self._subcommand_parsers.values()):
+            vars(parser).pop("print_config", None)  # which a command that failed leaves there
 
     def _add_arguments_to_fit(self) -> None:
         """Adds the options that only a training has."""
@@ -313,10 +320,11 @@ class WordsCLI(LightningCLI):
         self._parse_again(shape, shape)
 
     def _parse_again(self, defaults: dict[str, Any], fixed: dict[str, Any]) -> None:
-        """Parses again, with a checkpoint's settings as defaults, and refuses what contradicts the fixed ones."""
+        """Parses again, a checkpoint's settings before those that were given, and refuses what contradicts it."""
         name, *rest = self.args
-        settings = self.settings_of_the_run | defaults
-        self.config = self.parser.parse_args([name, f"--config={json.dumps(settings)}", *rest])  # which checks them
+        settings = yaml.safe_dump(self.settings_of_the_run | defaults)
+        self.config = self.parser.parse_args([name, f"--config={settings}", *rest])
+        self._check_nulls()
         for option, expected in fixed.items():
             if (got := self.config[name][option]) != expected:
                 raise ArgumentError(option, f"contradicts the checkpoint: expected {expected!r}, got {got!r}")
