@@ -1,6 +1,7 @@
 """The figure of a search: how its best loss fell, and which settings mattered."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,10 @@ def draw_history(axes: Axes, trials: Sequence[FrozenTrial]) -> None:
     top: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
     if failed:
         axes.plot(failed, [1.0] * len(failed), "v", color=colour(3), label="failed", **top)
-    best: list[float] = []
-    for loss in complete.values():
-        best.append(min(loss, *best[-1:]) if best else loss)
-    axes.step(list(complete), best, where="post", color=GREY, label="best so far")
-    if complete:  # what was pruned early would leave no room for what is good
+    if complete:
+        best = list(accumulate(complete.values(), min))
+        axes.step([*complete, trials[-1].number], [*best, best[-1]], where="post", color=GREY, label="best so far")
+        # what was pruned early would leave no room for what is good
         low, high = min(complete.values()), max(complete.values())
         axes.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.5 * (high - low) + 1e-3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
