@@ -301,7 +301,7 @@ def test_resume_finds_the_newest_unfinished_run(
     assert run_cli("fit", "--resume", "--ckpt_path=x.ckpt", *place) == 2
     assert capsys.readouterr().err == "error: --resume finds the checkpoint itself: expected it without --ckpt_path\n"
     assert run_cli("fit", "--checkpoint_seconds=-1", "--trainer.default_root_dir", root / "none") == 2
-    assert capsys.readouterr().err == "error: --checkpoint_seconds must be at least 0, got -1.0\n"
+    assert capsys.readouterr().err == "error: --checkpoint_seconds must be a number from 0 on, got -1.0\n"
 
 
 def test_a_finished_run_that_goes_on_is_unfinished(runs: Runs) -> None:

@@ -76,7 +76,7 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path, seconds: float = CHECKPOINT_SECONDS) -> None:
         if not 0 <= seconds < float("inf"):
-            raise ArgumentError("checkpoint_seconds", f"must be at least 0, got {seconds}")
+            raise ArgumentError("checkpoint_seconds", f"must be a number from 0 on, got {seconds}")
         self.path, self.seconds = path, seconds
         self._due = float("inf")
         self._asked: int | None = None  # the signal that asks for the end
