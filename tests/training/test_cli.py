@@ -404,9 +404,7 @@ def test_null_in_the_configuration_of_a_run_names_the_option(
     assert "--data.batch_size must be of type int, got None" in error
 
 
-def test_a_configuration_that_was_not_printed_is_not_printed_later(
-    words_file: Path, cli_error: Callable[..., str]
-) -> None:
+def test_a_configuration_that_was_not_printed_is_not_printed_later(words_file: Path, cli_error: CliError) -> None:
     options = [f"--data.path={words_file}", "--trainer.max_steps=20"]
     cli_error("fit", "--print_config", "--wrong=1", code=2)
     assert plan(options).steps == 20
