@@ -122,6 +122,40 @@ def test_another_process_that_was_faster_is_believed(
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.parametrize("glance", [1, 2])
+def test_a_folder_that_came_since_it_was_looked_for_stays(
+    folder: Path, words_path: Path, monkeypatch: pytest.MonkeyPatch, glance: int
+) -> None:
+    folder.mkdir()
+    honest, glances, others = cache.opened, 0, list[int]()
+
+    def late(place: Path) -> Words | None:
+        nonlocal glances
+        found, glances = honest(place), glances + 1
+        if glances == glance and found is None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(cache, "opened", honest)
+                cache.encode(words_path, cache.sha256_of(words_path), place)
+            others.append(place.stat().st_ino)
+        return found
+
+    monkeypatch.setattr(cache, "opened", late)
+    assert read_again(words_path) == WORDS
+    assert [path.stat().st_ino for path in folder.iterdir()] == others or not others
+
+
+def test_a_damaged_folder_that_another_process_mends_is_mended_in_turn(
+    folder: Path, words_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_again(words_path)
+    (entry,) = folder.iterdir()
+    (entry / "tokens").unlink()
+    honest, answers = cache.opened, [None, None]
+    monkeypatch.setattr(cache, "opened", lambda place: answers.pop() if answers else honest(place))
+    assert read_again(words_path) == WORDS
+    assert [path for path in folder.iterdir()] == [entry]
+
+
 def test_a_folder_that_cannot_be_written_is_done_without(
     folder: Path, words_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ VERSION = 1
 VARIABLE = "WAVENET_CACHE"
 CONTENT = "content.json"
 ABANDONED = 24 * 3600  # seconds after which a folder that is still being written has lost its process
+ATTEMPTS = 3  # of two processes that mend one damaged folder, the later may take away the earlier one's
 PATIENCE = 2.0  # seconds after which progress is shown
 
 Array = npt.NDArray[Any]
@@ -94,14 +95,14 @@ def _cached_words(path: Path, state: tuple[int, ...]) -> tuple[str, Words]:
     sha256 = sha256_of(path)
     name = f"{sha256}-{VERSION}-{unicodedata.unidata_version}"
     root = cache_folder()
-    words = opened(root / name)
-    if words is None:
-        root = writable(root)
+    if words := opened(root / name):
+        return sha256, words
+    root = writable(root)
+    for _ in range(ATTEMPTS):
         encode(path, sha256, root / name)
-        words = opened(root / name)
-    if words is None:
-        raise OSError(f"the cache {root} cannot be read after it was written; {VARIABLE} names another folder")
-    return sha256, words
+        if words := opened(root / name):
+            return sha256, words
+    raise OSError(f"the cache {root} cannot be read after it was written; {VARIABLE} names another folder")
 
 
 def sha256_of(path: Path) -> str:
@@ -171,13 +172,7 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
         for written in part.iterdir():
             with written.open("rb+") as file:
                 os.fsync(file.fileno())
-        if opened(folder) is None:  # nobody was faster
-            set_aside(folder, part.with_name(f"{part.name}.damaged"))
-            try:
-                part.rename(folder)
-            except OSError:  # somebody was, just now
-                if opened(folder) is None:
-                    raise
+        publish(part, folder)
     except OSError as error:
         if error.filename is not None and Path(error.filename) == path:
             raise
@@ -188,14 +183,30 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def set_aside(damaged: Path, place: Path) -> None:
-    """Removes a folder, or whatever stands in its place, at once, so that nothing is removed that comes there since."""
-    with suppress(FileNotFoundError):
-        damaged.rename(place)
-        if place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
+def publish(part: Path, folder: Path) -> None:
+    """Gives a whole folder its name, in place of what is damaged there, unless another process was faster.
+
+    A folder is renamed first and looked at only when its place is taken: whoever looks first may take away what
+    another process has put there since.
+    """
+    damaged = part.with_name(f"{part.name}.damaged")
+    try:
+        part.rename(folder)
+    except OSError:
+        if opened(folder):
+            return
+        with suppress(FileNotFoundError):
+            folder.rename(damaged)
+        try:
+            part.rename(folder)
+        except OSError:
+            if not opened(folder):
+                raise
+    finally:
+        if damaged.is_dir():
+            shutil.rmtree(damaged, ignore_errors=True)
         else:
-            place.unlink()
+            damaged.unlink(missing_ok=True)
 
 
 def write_arrays(path: Path, sha256: str, folder: Path, said: Callable[[float], None]) -> Content:
