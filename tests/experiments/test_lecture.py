@@ -12,10 +12,12 @@ from wavenet.experiments.lecture import PUBLISHED
 def test_a_tiny_lecture_has_the_losses_after_the_last_step_beside_the_published_ones(
     here: Path, words_file: Path, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli("lecture", "--max_steps", 3, "--data.path", words_file) == 0
+    often = ["--trainer.val_check_interval", 1, "--model.optimization.learning_rate", 3.0]  # the best step is not the last
+    assert run_cli("lecture", "--max_steps", 3, "--data.path", words_file, *often) == 0
     out, err = capsys.readouterr()
     assert "6 trainings, of which 0 are finished" in err
     assert re.search(r"\[5/6\] scaled, seed 1337: train \d\.\d+, val \d\.\d+, test .* s; about \d+ seconds left", err)
+    printed = dict(re.findall(r"\] (\w+), seed 1337: train (\d\.\d+), val", err))
     assert "Report: runs/lecture/report.md" in out
     folder = here / "runs" / "lecture"
     content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -27,6 +29,7 @@ def test_a_tiny_lecture_has_the_losses_after_the_last_step_beside_the_published_
         assert metrics["steps"] == 3
         for split in ("train", "val", "test"):
             assert row[split]["mean"] == pytest.approx(metrics["last"][f"{split}/loss"], abs=1e-5)
+        assert printed[row["label"]] == f"{metrics['last']['train/loss']:.4f}"
         assert row["val"]["deviation"] is None
     text = (folder / "report.md").read_text(encoding="utf-8")
     for label, said in PUBLISHED.items():

@@ -38,7 +38,7 @@ def compare_configs(
         UsageError, ArgumentError, OSError, ValueError: Something is wrong with the configurations, found before
             anything runs; or a training failed, found when all have ended and what there is has been reported.
     """
-    schedule = Schedule(trainings_of(configs, how), how.jobs, how.threads)
+    schedule = Schedule(trainings_of(configs, how), how.jobs, how.threads, weights)
     with locked(how.folder):
         schedule.run()
         groups: dict[str, list[FinishedRun]] = {}

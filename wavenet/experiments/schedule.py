@@ -16,10 +16,11 @@ class Schedule:
         trainings: All of them, in the order in which they begin.
         jobs: How many run at once.
         threads: The threads of each; by default the cores are shared.
+        weights: Whose losses are said, those of the ``best`` or of the ``last``.
     """
 
-    def __init__(self, trainings: Sequence[Training], jobs: int, threads: int | None) -> None:
-        self.trainings, self.jobs = list(trainings), jobs
+    def __init__(self, trainings: Sequence[Training], jobs: int, threads: int | None, weights: str) -> None:
+        self.trainings, self.jobs, self.weights = list(trainings), jobs, weights
         self.threads = threads if threads is not None else threads_for(jobs)
         self.results: dict[Training, FinishedRun] = {}
         self.failures: dict[Training, str] = {}
@@ -75,12 +76,12 @@ class Schedule:
         if training in self.failures:
             say(f"{done}: failed, {self.failures[training]} ({training.log})")
             return
-        metrics = self.results[training].metrics
-        losses = ", ".join(f"{split} {metrics[f'{split}/loss']:.4f}" for split in ("train", "val", "test"))
+        run = self.results[training]
+        losses = ", ".join(f"{split} {run.loss(split, self.weights):.4f}" for split in ("train", "val", "test"))
         left = sum(map(self._expected, waiting))
         left += sum(max(0.0, self._expected(other) - child.seconds) for other, child in running.items())
         time_left = f"; about {duration(left / self.jobs)} left" if waiting or running else ""
-        say(f"{done}: {losses} in {metrics['seconds']:.1f} s{time_left}")
+        say(f"{done}: {losses} in {run.metrics['seconds']:.1f} s{time_left}")
 
     def _expected(self, training: Training) -> float:
         """About how many seconds a training takes, by those of its kind, or by the steps of all."""
