@@ -6,8 +6,9 @@ Four layers of width 64 with four heads, 207,616 parameters for 27 tokens, train
 and measured as every network here is: each validation word once, in nats per character, its end included. The weights
 are those of the step with the best validation loss; test is measured with them, once. The default settings are
 makemore's. `--trials N` searches for better ones as `wavenet sweep` does (Optuna's TPE; trials that do worse than half
-of the others at the same point are given up); every trial sees as many words as the settings that were given, which are
-the first trial. With `--journal FILE` a search goes on where it was, and several processes share it.
+of the others at the same point are given up, but not in their first half, in which schedules cannot be compared); every
+trial sees as many words as the settings that were given, which are the first trial. With `--journal FILE` a search goes
+on where it was, and several processes share it.
 
 Sources: Vaswani et al., "Attention Is All You Need" (2017), https://arxiv.org/abs/1706.03762; Karpathy, "makemore".
 """
@@ -171,7 +172,7 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = None if journal is None else optuna.storages.JournalStorage(JournalFileBackend(journal))
-    pruner = optuna.pruners.MedianPruner(5, 1)
+    pruner = optuna.pruners.MedianPruner(5, EVERY // 2)
     study = optuna.create_study(storage=storage, study_name="transformer", pruner=pruner, load_if_exists=True)
     first = {name: value for name, value in asdict(given).items() if name != "steps"}
     if not any(trial.params == first and trial.state.is_finished() for trial in study.trials):
