@@ -14,13 +14,43 @@ from typing import IO, Any, BinaryIO, Literal
 
 try:
     import fcntl
-except ImportError:  # on Windows, where nothing keeps two trainings apart
+except ImportError:  # on Windows, where nothing keeps two processes apart
     fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
 PROGRAMS = {"wavenet": "wavenet", "tensorboard": "tensorboard.main"}  # the modules behind them
 BEST, LAST = "best", "last"  # checkpoints/<name>.ckpt
 TO_USE, TO_CONTINUE = (BEST, LAST), (LAST,)  # the checkpoints that will do, the preferred one first
+
+
+@contextmanager
+def locked(folder: Path, taken: str | None = None) -> Iterator[None]:
+    """Keeps other processes that ask for it out of a folder until the block, or the process, ends.
+
+    A system, a file system or a folder that cannot be locked does not keep them out.
+
+    Args:
+        folder: The folder, which is there.
+        taken: What to say if another process is in it, instead of waiting for that to leave.
+
+    Raises:
+        BlockingIOError: Another process is in it, and it is not waited for.
+    """
+    descriptor = None
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY) if fcntl is not None else None
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise BlockingIOError(taken) from error
+            except OSError:  # a file system without locks
+                pass
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -67,26 +97,11 @@ class RunFolder:
         Raises:
             BlockingIOError: Another training is in it.
         """
-        descriptor = None
-        with suppress(OSError):  # it cannot be read: what is wrong is said when it is written to
-            descriptor = os.open(self.path, os.O_RDONLY) if fcntl is not None else None
-        try:
-            if descriptor is not None:
-                self._lock(descriptor)
+        with locked(
+            self.path,
+            f"another training goes on in {self.path}: expected it to end first; --experiment makes a new folder",
+        ):
             yield
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                f"another training goes on in {self.path}: expected it to end first; --experiment makes a new folder"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
 
     def unwritable(self, error: OSError) -> OSError:
         """What to say when the folder cannot be written to."""

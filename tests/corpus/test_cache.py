@@ -122,38 +122,59 @@ def test_another_process_that_was_faster_is_believed(
     assert len(list(folder.iterdir())) == 1
 
 
-@pytest.mark.parametrize("glance", [1, 2])
-def test_a_folder_that_came_since_it_was_looked_for_stays(
-    folder: Path, words_path: Path, monkeypatch: pytest.MonkeyPatch, glance: int
-) -> None:
-    folder.mkdir()
-    honest, glances, others = cache.opened, 0, list[int]()
-
-    def late(place: Path) -> Words | None:
-        nonlocal glances
-        found, glances = honest(place), glances + 1
-        if glances == glance and found is None:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(cache, "opened", honest)
-                cache.encode(words_path, cache.sha256_of(words_path), place)
-            others.append(place.stat().st_ino)
-        return found
-
-    monkeypatch.setattr(cache, "opened", late)
-    assert read_again(words_path) == WORDS
-    assert [path.stat().st_ino for path in folder.iterdir()] == others or not others
-
-
-def test_a_damaged_folder_that_another_process_mends_is_mended_in_turn(
-    folder: Path, words_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_no_process_takes_away_what_another_has_put_there(folder: Path, words_path: Path, damaged: bool) -> None:
     read_again(words_path)
     (entry,) = folder.iterdir()
-    (entry / "tokens").unlink()
-    honest, answers = cache.opened, [None, None]
-    monkeypatch.setattr(cache, "opened", lambda place: answers.pop() if answers else honest(place))
+    parts = [shutil.copytree(entry, folder / f".part.{number}") for number in range(3)]
+    if damaged:
+        (entry / "tokens").unlink()
+    else:
+        shutil.rmtree(entry)
+    slowly = (
+        "import sys, time; from pathlib import Path; from wavenet.corpus import cache; look = cache.opened;"
+        "cache.opened = lambda folder: (look(folder), time.sleep(0.3))[0]; cache.publish(*map(Path, sys.argv[1:]))"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", slowly, part, entry], cwd=ROOT) for part in parts]
+    seen = []
+    while any(process.poll() is None for process in started):
+        seen.append(entry.stat().st_ino if cache.opened(entry) is not None else None)
+        time.sleep(0.01)
+    assert [process.returncode for process in started] == [0] * 3
+    came = [inode for inode in seen if inode is not None]
+    assert len(set(came)) == 1
+    assert seen[-len(came) :] == came
+    assert len([part for part in parts if part.exists()]) == 2
+    assert not list(folder.glob("*.damaged"))
+
+
+@pytest.mark.parametrize("target", ["there", "nowhere"])
+def test_a_link_in_its_place_goes_and_what_it_leads_to_stays(folder: Path, words_path: Path, target: str) -> None:
+    read_again(words_path)
+    (entry,) = folder.iterdir()
+    shutil.rmtree(entry)
+    kept = words_path.parent / "there"
+    kept.mkdir()
+    entry.symlink_to(words_path.parent / target)
     assert read_again(words_path) == WORDS
-    assert [path for path in folder.iterdir()] == [entry]
+    assert list(folder.iterdir()) == [entry]
+    assert not entry.is_symlink()
+    assert kept.is_dir()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, {"seed": "x"}, {"longest": None}, {"num_words": 10**30}, {"alphabet": 3}, {"more": 1}],
+    ids=lambda content: str(content)[:20],
+)
+def test_damaged_content_is_made_anew(folder: Path, words_path: Path, content: str | dict[str, object]) -> None:
+    read_again(words_path)
+    (entry,) = folder.iterdir()
+    path = entry / cache.CONTENT
+    honest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(content if isinstance(content, str) else json.dumps({**honest, **content}), encoding="utf-8")
+    assert read_again(words_path) == WORDS
+    assert json.loads(path.read_text(encoding="utf-8")) == honest
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(
@@ -192,6 +213,8 @@ def test_what_a_killed_process_left_goes_after_a_day(folder: Path, words_path: P
         left = folder / f".{entry.name}.{name}"
         left.mkdir()
         os.utime(left, (time.time() - age,) * 2)
+    (folder / f".{entry.name}.link").symlink_to(words_path)
+    os.utime(folder / f".{entry.name}.link", (time.time() - cache.ABANDONED - 60,) * 2, follow_symlinks=False)
     assert read_again(words_path) == WORDS
     assert {path.name.rpartition(".")[2] for path in folder.iterdir() if path != entry} == {"young"}
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from wavenet.corpus.index import WordIndex, build
 from wavenet.corpus.mapping import Mapped
 from wavenet.corpus.parsing import EXPECTED
 from wavenet.corpus.words import Store, Words, smallest_type
-from wavenet.runs import open_regular
+from wavenet.runs import locked, open_regular
 
 VERSION = 1
 """Raised when what is written changes."""
@@ -40,7 +40,6 @@ VERSION = 1
 VARIABLE = "WAVENET_CACHE"
 CONTENT = "content.json"
 ABANDONED = 24 * 3600  # seconds after which a folder that is still being written has lost its process
-ATTEMPTS = 3  # of two processes that mend one damaged folder, the later may take away the earlier one's
 PATIENCE = 2.0  # seconds after which progress is shown
 
 Array = npt.NDArray[Any]
@@ -56,6 +55,11 @@ class Content:
     alphabet: str
     seed: int
     num_distinct: int
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(Content).items():
+            if type(getattr(self, name)) is not kind:
+                raise TypeError(f"{name} must be of type {kind.__name__}, got {getattr(self, name)!r}")
 
     @property
     def arrays(self) -> dict[str, tuple[npt.DTypeLike, int]]:
@@ -95,14 +99,14 @@ def _cached_words(path: Path, state: tuple[int, ...]) -> tuple[str, Words]:
     sha256 = sha256_of(path)
     name = f"{sha256}-{VERSION}-{unicodedata.unidata_version}"
     root = cache_folder()
-    if words := opened(root / name):
-        return sha256, words
-    root = writable(root)
-    for _ in range(ATTEMPTS):
+    words = opened(root / name)
+    if words is None:
+        root = writable(root)
         encode(path, sha256, root / name)
-        if words := opened(root / name):
-            return sha256, words
-    raise OSError(f"the cache {root} cannot be read after it was written; {VARIABLE} names another folder")
+        words = opened(root / name)
+    if words is None:
+        raise OSError(f"the cache {root} cannot be read after it was written; {VARIABLE} names another folder")
+    return sha256, words
 
 
 def sha256_of(path: Path) -> str:
@@ -140,7 +144,7 @@ def opened(folder: Path) -> Words | None:
     try:
         content = Content(**json.loads((folder / CONTENT).read_text(encoding="utf-8")))
         files = {name: Mapped(folder / name, kind) for name, (kind, _) in content.arrays.items()}
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     arrays = {name: file.array for name, file in files.items()}
     if any(len(arrays[name]) != length for name, (_, length) in content.arrays.items()):
@@ -162,8 +166,8 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
     """
     for left in folder.parent.glob(f".{folder.name}.*"):
         with suppress(FileNotFoundError):  # another process has just finished it
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - left.lstat().st_mtime > ABANDONED:
+                remove(left)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         with progress(f"encoding {path.name} into {folder.parent}, once", 4 * path.stat().st_size) as said:
@@ -184,29 +188,25 @@ def encode(path: Path, sha256: str, folder: Path) -> None:
 
 
 def publish(part: Path, folder: Path) -> None:
-    """Gives a whole folder its name, in place of what is damaged there, unless another process was faster.
+    """Gives a whole folder its name, in place of what is damaged there, unless another process has done so.
 
-    A folder is renamed first and looked at only when its place is taken: whoever looks first may take away what
-    another process has put there since.
+    Processes do so one after another: no folder is taken away that has come since it was looked for.
     """
     damaged = part.with_name(f"{part.name}.damaged")
-    try:
-        part.rename(folder)
-    except OSError:
-        if opened(folder):
-            return
-        with suppress(FileNotFoundError):
-            folder.rename(damaged)
-        try:
+    with locked(folder.parent):
+        if opened(folder) is None:
+            with suppress(FileNotFoundError):
+                folder.rename(damaged)
             part.rename(folder)
-        except OSError:
-            if not opened(folder):
-                raise
-    finally:
-        if damaged.is_dir():
-            shutil.rmtree(damaged, ignore_errors=True)
-        else:
-            damaged.unlink(missing_ok=True)
+    remove(damaged)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder, or whatever is there in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_arrays(path: Path, sha256: str, folder: Path, said: Callable[[float], None]) -> Content:

@@ -225,9 +225,14 @@ def smallest_type(largest: int) -> npt.DTypeLike:
     Examples:
         >>> smallest_type(255), smallest_type(256)
         (<class 'numpy.uint8'>, <class 'numpy.uint16'>)
+
+    Raises:
+        ValueError: There is none.
     """
-    kinds = (np.uint8, np.uint16, np.uint32, np.uint64)
-    return next(kind for kind in kinds if largest <= np.iinfo(kind).max)
+    for kind in (np.uint8, np.uint16, np.uint32, np.uint64):
+        if largest <= np.iinfo(kind).max:
+            return kind
+    raise ValueError(f"expected a number of at most 64 bits, got {largest}")
 
 
 def translation(words: Words, vocabulary: Vocabulary) -> Array:
