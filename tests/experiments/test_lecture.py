@@ -12,12 +12,8 @@ from wavenet.experiments.lecture import PUBLISHED
 def test_a_tiny_lecture_has_the_losses_after_the_last_step_beside_the_published_ones(
     here: Path, words_file: Path, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    often = [
-        "--trainer.val_check_interval",
-        1,
-        "--model.optimization.learning_rate",
-        3.0,
-    ]  # the best step is not the last
+    # at so high a rate, validated so often, the best step is not the last
+    often = ["--trainer.val_check_interval", 1, "--model.optimization.learning_rate", 3.0]
     assert run_cli("lecture", "--max_steps", 3, "--data.path", words_file, *often) == 0
     out, err = capsys.readouterr()
     assert "6 trainings, of which 0 are finished" in err
