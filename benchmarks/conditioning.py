@@ -98,7 +98,7 @@ def loss_of(way: str, seed: int, path: str) -> tuple[float, int]:
     config = NetworkConfig(hidden_dim=recipe.hidden_dim, dropout=recipe.dropout)
     network: Any = network_of(way, config, len(data.vocabulary), len(data.labels))
     settings = OptimizationConfig(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    optimizer, schedule = make(settings, network.parameters(), steps)
+    optimizer, schedule = make(settings, network, steps)
     loader, done = data.train_dataloader(), 0
     while done < steps:
         loader.sampler.set_epoch(done)

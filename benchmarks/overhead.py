@@ -40,8 +40,8 @@ def bare(model: LanguageModel, data: WordsDataModule, epochs: int, device: torch
     model.to(device).train()
     batches = data.train_dataloader()
     config = OptimizationConfig()
-    optimizer = make_optimizer(config, model.parameters())
-    schedule = SCHEDULES[config.schedule](optimizer, config.learning_rate, epochs * len(batches))
+    optimizer = make_optimizer(config, model.network)
+    schedule = SCHEDULES[config.schedule](optimizer, epochs * len(batches))
     for epoch in range(epochs):
         batches.sampler.set_epoch(epoch)
         for batch in batches:

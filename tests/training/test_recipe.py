@@ -36,7 +36,7 @@ def like_names(num_words: int, num_tokens: int) -> list[str]:
 def test_the_table_of_ngrams_grows_with_the_list_and_leaves_room_for_a_rich_alphabet() -> None:
     names, many = like_names(NAMES_WORDS, NAMES_TOKENS), like_names(3 * NAMES_WORDS, 3 * NAMES_TOKENS)
     rich = ["".join(map(chr, range(first, first + 5))) for first in range(0x4E00, 0x6E00, 5)]
-    assert (recipe_for(names).ngram_rows, recipe_for(many).ngram_rows) == (2**14, 2**17)
+    assert (recipe_for(names).ngram_rows, recipe_for(many).ngram_rows) == (2**14, 2**20)
     assert 2 * recipe_for(rich).ngram_rows * 0x2001 > MOST_LOGITS >= recipe_for(rich).ngram_rows * 0x2001
 
 
@@ -44,9 +44,10 @@ def test_the_defaults_of_the_classes_are_the_recipe_for_names() -> None:
     recipe = recipe_for(like_names(NAMES_WORDS, NAMES_TOKENS))
     network, optimization = NetworkConfig(), OptimizationConfig()
     assert (recipe.max_steps, recipe.batch_size) == (505, WordsDataModule().batch_size)
-    assert (recipe.learning_rate, recipe.weight_decay) == (optimization.learning_rate, optimization.weight_decay)
-    settings = ("dropout", "hidden_dim", "block_size", "ngram_gain")
-    assert all(getattr(recipe, name) == getattr(network, name) for name in settings)
+    for name in ("learning_rate", "weight_decay", "ngram_learning_rate"):
+        assert getattr(recipe, name) == getattr(optimization, name)
+    for name in ("dropout", "hidden_dim", "block_size", "ngram_gain"):
+        assert getattr(recipe, name) == getattr(network, name)
 
 
 @given(st.lists(st.integers(1, 300), min_size=4, max_size=300), st.booleans())
@@ -60,9 +61,11 @@ def test_every_list_has_a_recipe_that_can_train(lengths: list[int], windows: boo
     assert 0 <= recipe.dropout <= 0.5
     epochs = recipe.max_steps / recipe.steps_per_epoch
     assert recipe.ngram_gain == 0.3 or epochs * recipe.learning_rate * recipe.ngram_gain == pytest.approx(0.1, rel=0.1)
-    settings = ("block_size", "hidden_dim", "dropout", "ngram_rows", "ngram_gain")
-    NetworkConfig(**{name: getattr(recipe, name) for name in settings})
-    OptimizationConfig(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    shape = ("block_size", "hidden_dim", "dropout", "ngram_rows", "ngram_gain")
+    NetworkConfig(**{name: getattr(recipe, name) for name in shape})
+    rates = ("learning_rate", "weight_decay", "ngram_learning_rate")
+    OptimizationConfig(**{name: getattr(recipe, name) for name in rates})
+    assert recipe.ngram_gain * recipe.ngram_learning_rate <= 0.2 * 1.01
 
 
 def test_longer_words_come_in_larger_batches_with_more_rows_of_ngrams() -> None:

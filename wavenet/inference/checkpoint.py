@@ -25,7 +25,7 @@ from wavenet.network.build import build
 from wavenet.network.config import NetworkConfig
 from wavenet.runs import open_regular, whole_file
 
-FORMAT = 4
+FORMAT = 5
 """Raised when older versions could not read what is written; :func:`upgraded` reads what they wrote."""
 
 TRAINED_ON = "WordsDataModule"  # the entry that says what a network was trained on, as Lightning names it

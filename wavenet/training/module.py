@@ -25,7 +25,7 @@ from wavenet.network.packing import Batch
 from wavenet.network.sliding import eval_mode, run, slide
 from wavenet.training.datasets import Share
 from wavenet.training.loss import TokenLoss, check_finite
-from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make
+from wavenet.training.optimization import OptimizationConfig, ends_at, going_on, make, tables
 from wavenet.training.restoring import BLOCK, forget_paths
 
 
@@ -91,6 +91,8 @@ class LanguageModel(L.LightningModule):
             self.config, self.network = network, build(network, len(self.vocabulary), known)
         else:
             raise ArgumentError("network", f"must be a NetworkConfig or an nn.Sequential, got {network!r}")
+        if optimization.ngram_learning_rate > 0 and not tables(optimization, self.network):
+            raise ArgumentError("ngram_learning_rate", "must be 0 for a network without a table of n-grams")
         self.save_hyperparameters(hyper_parameters(alphabet, self.config, asdict(optimization), labels))
         self.example_input_array = torch.zeros(32, receptive_field(self.network), dtype=torch.long)
         self._losses = {"val": TokenLoss(), "test": TokenLoss()}
@@ -189,10 +191,18 @@ class LanguageModel(L.LightningModule):
         return word_log_probs(run(self.network, batch), batch.targets)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer, schedule = make(self.optimization, self.parameters(), self.trainer.estimated_stepping_batches)
+        for layer in tables(self.optimization, self.network):
+            layer.sparse = self._takes_sparse_gradients
+        optimizer, schedule = make(self.optimization, self.network, self.trainer.estimated_stepping_batches)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _takes_sparse_gradients(self) -> bool:
+        """Whether gradients may be sparse: neither clipping nor several processes nor other devices know these."""
+        alone = self.trainer.world_size == 1 and self.device.type in ("cpu", "cuda")
+        return alone and self.trainer.gradient_clip_val is None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Says which format the checkpoint has, and keeps the losses that are not logged yet.
@@ -215,8 +225,8 @@ class LanguageModel(L.LightningModule):
         are this module's. See :func:`wavenet.training.optimization.going_on`.
 
         Raises:
-            ValueError: No steps are left, and ``finishing`` is not set; or what the checkpoint keeps of the losses is
-                none.
+            ValueError: No steps are left, and ``finishing`` is not set; the table of n-grams was learned by another
+                optimizer; or what the checkpoint keeps of the losses is none.
         """
         if self._trainer is None:
             return
@@ -232,6 +242,12 @@ class LanguageModel(L.LightningModule):
         self._take_block(checkpoint.get(BLOCK), done)
         checkpoint["state_dict"] = renamed(checkpoint["state_dict"], self)
         before = OptimizationConfig.of(checkpoint["hyper_parameters"]["optimization"])
+        if (before.ngram_learning_rate > 0) != (self.optimization.ngram_learning_rate > 0):
+            raise ValueError(
+                f"the checkpoint's training has --model.optimization.ngram_learning_rate "
+                f"{before.ngram_learning_rate:g}: expected {'another above 0' if before.ngram_learning_rate else '0'}, "
+                f"got {self.optimization.ngram_learning_rate:g}"
+            )
         (state,), schedules = checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
         if replace(before, weight_decay=self.optimization.weight_decay) == self.optimization and all(
             ends_at(schedule, done, total) for schedule in schedules
@@ -240,7 +256,7 @@ class LanguageModel(L.LightningModule):
                 group["weight_decay"] = self.optimization.weight_decay
             return
         config = going_on(self.optimization, before, rate=state["param_groups"][0]["lr"])
-        optimizer, schedule = make(config, self.parameters(), total - done)
+        optimizer, schedule = make(config, self.network, total - done)
         state["param_groups"] = optimizer.state_dict()["param_groups"]
         schedules[:] = [] if schedule is None else [schedule.state_dict()]
 

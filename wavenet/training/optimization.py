@@ -1,16 +1,75 @@
 """How a network's weights are moved: the optimizer and the schedule of its learning rate, with all their settings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from wavenet.errors import ArgumentError, check_types
+from wavenet.network.layers import NgramLogits
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+class RowAdagrad(torch.optim.Optimizer):
+    """What an optimizer becomes that moves the rows of tables by Adagrad, and all else as its next base class does.
+
+    The more a row has been moved, the less it moves, as the mean of more and more counts does, and a row of which a
+    batch has nothing to say stays where it is: one that is seldom seen takes larger steps than one in every batch.
+
+    The tables are the parameters of groups that have ``rows``. Their gradients may be sparse; they are gone after the
+    step.
+
+    Source: Duchi et al., "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011); one sum
+    for each row as in PyTorch's TorchRec.
+    """
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Makes a step; see :meth:`torch.optim.Optimizer.step`."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for table in group["params"] if group.get("rows") else []:
+                if table.grad is not None:
+                    move_rows(table, self.state[table], group["lr"])
+                    table.grad = None
+        super().step()
+        return loss
+
+
+@torch.no_grad()
+def move_rows(table: Tensor, state: dict[str, Tensor], rate: float) -> None:
+    """Moves the rows of a table (R, V) by its gradient, each divided by the root of the sum of its mean squares.
+
+    Args:
+        table: A parameter with a gradient, dense or sparse.
+        state: Keeps the ``sum`` (R,) of the mean squares of each row's gradients.
+        rate: How far the first gradient moves a row (the root mean square over its elements).
+    """
+    gradient = table.grad
+    assert gradient is not None
+    if gradient.is_sparse:
+        rows, place = torch.unique(gradient._indices()[0], return_inverse=True)  # (U,), (N,)
+        values = gradient._values().new_zeros(len(rows), table.shape[1]).index_add_(0, place, gradient._values())
+    else:
+        rows, values = torch.arange(len(table), device=table.device), gradient  # (R,), (R, V)
+    if "sum" not in state:
+        state["sum"] = table.new_zeros(len(table))
+    sums = state["sum"][rows] + values.square().mean(1)  # (U,)
+    state["sum"].index_copy_(0, rows, sums)
+    table.index_add_(0, rows, values / (sums.sqrt().unsqueeze(1) + 1e-10), alpha=-rate)
+
+
+class AdamW(RowAdagrad, torch.optim.AdamW):
+    """:class:`torch.optim.AdamW`, save for tables."""
+
+
+class SGD(RowAdagrad, torch.optim.SGD):
+    """:class:`torch.optim.SGD`, save for tables."""
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
 @dataclass(frozen=True)
@@ -23,15 +82,18 @@ class OptimizationConfig:
         weight_decay: The optimizer's weight decay.
         schedule: The learning rate after each step: ``one_cycle`` (a rise over the first 15 %, then a fall to
             nearly zero), ``step`` (the lecture's: a tenth from three quarters of the steps on) or ``constant``.
+        ngram_learning_rate: The highest rate at which the network's table of n-grams is learned, by
+            :class:`RowAdagrad`; 0 if the optimizer is to learn it as all else.
 
     Raises:
-        ArgumentError: A value is none of these, ``learning_rate`` is not above 0 or ``weight_decay`` below it.
+        ArgumentError: A value is none of these, ``learning_rate`` is not above 0, or another number below it.
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 0.025
     weight_decay: float = 0.01
     schedule: Literal["one_cycle", "step", "constant"] = "one_cycle"
+    ngram_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -40,8 +102,9 @@ class OptimizationConfig:
                 raise ArgumentError(name, f"must be one of {', '.join(choices)}, got {value}")
         if not 0 < self.learning_rate < float("inf"):
             raise ArgumentError("learning_rate", f"must be above 0, got {self.learning_rate}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise ArgumentError("weight_decay", f"must be at least 0, got {self.weight_decay}")
+        for name in ("weight_decay", "ngram_learning_rate"):
+            if not 0 <= (value := getattr(self, name)) < float("inf"):
+                raise ArgumentError(name, f"must be at least 0, got {value}")
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "OptimizationConfig":
@@ -53,14 +116,26 @@ class OptimizationConfig:
         return cls(**plain)
 
 
-def make_optimizer(config: OptimizationConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer of the parameters."""
+def tables(config: OptimizationConfig, network: nn.Module) -> list[NgramLogits]:
+    """The tables of n-grams that are learned row by row."""
+    layers = [layer for layer in network.modules() if isinstance(layer, NgramLogits)]
+    return layers if config.ngram_learning_rate > 0 else []
+
+
+def make_optimizer(config: OptimizationConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of a network's parameters; those that are learned row by row come last, in a group of their own."""
+    rows = [layer.weight for layer in tables(config, network)]
+    others = [parameter for parameter in network.parameters() if all(parameter is not table for table in rows)]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if rows:
+        groups += [{"params": rows, "rows": True, "lr": config.ngram_learning_rate}]
+    # a fused optimizer gets gradients that a GradScaler has multiplied, which only it knows how to undo
     return OPTIMIZERS[config.optimizer](
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=not rows
     )
 
 
-def one_cycle(optimizer: torch.optim.Optimizer, learning_rate: float, total_steps: int) -> LRScheduler:
+def one_cycle(optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
     """A rise over the first 15 % of the steps, then a fall to nearly zero.
 
     When a training goes on for more steps than it was begun for, the steps left have a cycle of their own, less high:
@@ -69,22 +144,23 @@ def one_cycle(optimizer: torch.optim.Optimizer, learning_rate: float, total_step
     Source: Smith and Topin, "Super-Convergence" (2018), https://arxiv.org/abs/1708.07120.
     """
     # OneCycleLR divides by zero where total_steps * pct_start is exactly 1, which 0.15 never makes
-    return OneCycleLR(optimizer, learning_rate, total_steps=total_steps, pct_start=0.15, anneal_strategy="linear")
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, highest, total_steps=total_steps, pct_start=0.15, anneal_strategy="linear")
 
 
-def lecture_steps(optimizer: torch.optim.Optimizer, learning_rate: float, total_steps: int) -> LRScheduler:
+def lecture_steps(optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
     """A tenth of the learning rate from three quarters of the steps on."""
     schedule = MultiStepLR(optimizer, milestones=[total_steps * 3 // 4], gamma=0.1)
     schedule.total_steps = total_steps  # type: ignore[attr-defined]  # saved with it, as OneCycleLR's is
     return schedule
 
 
-def constant(optimizer: torch.optim.Optimizer, learning_rate: float, total_steps: int) -> LRScheduler:
+def constant(optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
     """The same learning rate throughout."""
     return ConstantLR(optimizer, factor=1.0, total_iters=0)
 
 
-SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]] = {
+SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, int], LRScheduler]] = {
     "one_cycle": one_cycle,
     "step": lecture_steps,
     "constant": constant,
@@ -92,14 +168,14 @@ SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], LRScheduler]]
 
 
 def make(
-    config: OptimizationConfig, parameters: Iterable[nn.Parameter], total_steps: float
+    config: OptimizationConfig, network: nn.Module, total_steps: float
 ) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
     """The optimizer and its schedule; ``constant`` needs none, and no end.
 
     Raises:
         ValueError: The schedule needs an end, and ``total_steps`` is none.
     """
-    optimizer = make_optimizer(config, parameters)
+    optimizer = make_optimizer(config, network)
     if config.schedule == "constant":
         return optimizer, None
     if total_steps < 1 or total_steps == float("inf"):
@@ -107,7 +183,7 @@ def make(
             f"schedule {config.schedule} needs to know how many steps there will be: "
             f"set --trainer.max_steps or --trainer.max_epochs, or --model.optimization.schedule constant"
         )
-    return optimizer, SCHEDULES[config.schedule](optimizer, config.learning_rate, int(total_steps))
+    return optimizer, SCHEDULES[config.schedule](optimizer, int(total_steps))
 
 
 def ends_at(state: Mapping[str, Any], step: int, total_steps: float) -> bool:
@@ -128,4 +204,6 @@ def going_on(config: OptimizationConfig, before: OptimizationConfig, rate: float
     """
     if config.learning_rate != before.learning_rate:
         return config
-    return replace(config, learning_rate=max(rate, config.learning_rate / 5))
+    lower = max(rate, config.learning_rate / 5)
+    share = lower / config.learning_rate
+    return replace(config, learning_rate=lower, ngram_learning_rate=config.ngram_learning_rate * share)

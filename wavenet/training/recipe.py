@@ -28,8 +28,12 @@ FEWEST_EPOCHS = 3
 SAMPLED = 100_000
 """Words that stand for all, where there are very many."""
 
-MOST_LOGITS = 2**23
-"""Logits in a table of n-grams: 262,144 rows for the letters of English."""
+MOST_LOGITS = 2**24
+"""Logits in a table of n-grams: 524,288 rows for the letters of English."""
+
+LARGE = 1.3
+"""From which product on the table of n-grams is learned row by row: of the tokens and the fourth root of the words'
+length, each relative to names.txt, but at least 1."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
@@ -44,7 +48,8 @@ class Recipe:
         steps_per_epoch: How many batches they make.
         max_steps: Training steps.
         num_validations: How often the network is validated on the way.
-        learning_rate, weight_decay: See :class:`wavenet.training.optimization.OptimizationConfig`.
+        learning_rate, weight_decay, ngram_learning_rate: See
+            :class:`wavenet.training.optimization.OptimizationConfig`.
         dropout, hidden_dim, block_size, ngram_rows, ngram_gain: See :class:`wavenet.network.config.NetworkConfig`.
     """
 
@@ -59,6 +64,7 @@ class Recipe:
     block_size: int
     ngram_rows: int
     ngram_gain: float
+    ngram_learning_rate: float
 
 
 def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | None = None) -> Recipe:
@@ -84,11 +90,12 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
     into it. From ``MANY_WORDS`` words on the time grows with them.
 
-    Beside the network stands a table of n-grams, of 16,384 rows up to r = 1, then four times as many for twice the
-    tokens, and eight times as many for words that are twice as much longer, as far as ``MOST_LOGITS`` leaves room for
-    the alphabet's logits in each. It is learned at 0.3 of the network's rate, or less where its rate times the epochs
-    would be above 0.1, since a row that is seen once in an epoch must not come too far. The context is 8 characters,
-    since longer ones did not pay, or 4 where nearly all words are shorter than that.
+    Beside the network stands a table of n-grams, of 16,384 rows. It is learned at 0.3 of the network's rate, or less
+    where its rate times the epochs would be above 0.1, since a row that is seen once in an epoch must not come too far.
+    A list that is ``LARGE``, by its tokens and the length of its words, has n-grams that come too seldom for that: its
+    table has as many rows as it has tokens, up to ``MOST_LOGITS`` logits, and is learned row by row, at a rate (times
+    the gain) that falls with the epochs. The context is 8 characters, since longer ones did not pay, or 4 where nearly
+    all words are shorter than that.
 
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
@@ -129,7 +136,9 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     more = max(1.0, min(wanted, affordable) / 5)  # times the epochs of names.txt, if the list were not small
     max_steps = max(1, round(epochs * steps_per_epoch))
     learning_rate = min(0.05, 0.025 * small ** (1 / 6) * longer**0.75 / richer**0.1)
-    rows = 14 + round(2 * log2(large) + 3 * log2(longer))
+    gain = round(min(0.3, 0.1 / (epochs * learning_rate)), 3)
+    by_row = large * longer > LARGE
+    rows = max(14, ceil(log2(num_tokens))) if by_row else 14
     return Recipe(
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
@@ -141,7 +150,8 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
         ngram_rows=2 ** min(rows, int(log2(MOST_LOGITS / (num_characters + 1)))),
-        ngram_gain=round(min(0.3, 0.1 / (epochs * learning_rate)), 3),
+        ngram_gain=gain,
+        ngram_learning_rate=round(min(0.2, 0.6 / epochs) / gain, 3) if by_row else 0.0,
     )
 
 
@@ -184,8 +194,8 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
         >>> list(chosen)  # doctest: +NORMALIZE_WHITESPACE
         ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
-        'model.network.hidden_dim', 'model.network.block_size', 'model.network.ngram_rows', 'model.network.ngram_gain',
-        'trainer.log_every_n_steps']
+        'model.optimization.ngram_learning_rate', 'model.network.hidden_dim', 'model.network.block_size',
+        'model.network.ngram_rows', 'model.network.ngram_gain', 'trainer.log_every_n_steps']
     """
     batch_size = given.get("data.batch_size") or 0
     recipe = recipe_for(words, given.get("data.batching") == "windows", batch_size if batch_size > 0 else None)
@@ -194,6 +204,7 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         "data.batch_size": recipe.batch_size,
         "model.optimization.learning_rate": round(recipe.learning_rate * share, 5),
         "model.optimization.weight_decay": recipe.weight_decay,
+        "model.optimization.ngram_learning_rate": recipe.ngram_learning_rate,
         "model.network.dropout": recipe.dropout,
         "model.network.hidden_dim": recipe.hidden_dim,
         "model.network.block_size": recipe.block_size,
@@ -211,8 +222,11 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         settings["trainer.check_val_every_n_epoch"] = None
     if "model.network.group_size" in given:
         del settings["model.network.block_size"]  # the groups of one context make no other
-    if given.get("model.network.ngram_rows") == 0:
-        del settings["model.network.ngram_gain"]  # without a table nothing is learned at its rate
+    no_table = given.get("model.network.ngram_rows") == 0
+    if no_table or "model.network.ngram_gain" in given:  # a gain of one's own is of the network's rate
+        del settings["model.optimization.ngram_learning_rate"]
+    if no_table:
+        del settings["model.network.ngram_gain"]
     settings["trainer.log_every_n_steps"] = max(1, min(50, steps // NUM_POINTS))
     return {option: value for option, value in settings.items() if option not in given}
 

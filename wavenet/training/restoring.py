@@ -27,8 +27,9 @@ LARGEST = 2**53  # a count that a training can reach
 OF_ANY_USE = (
     "state_dict", "hyper_parameters", "hparams_name", TRAINED_ON, "epoch", "global_step", "format", "wavenet_version",
 )  # fmt: skip
-MOMENTS = {"step", "exp_avg", "exp_avg_sq", "momentum_buffer"}  # what the optimizers keep for a parameter
-SQUARES = "exp_avg_sq"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what the optimizers keep for a parameter
+SUM = "sum"  # and for one that is moved row by row
+NOT_NEGATIVE = ("step", "exp_avg_sq", SUM)
 PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr", "base_lrs")
 BLOCK = "block_losses"  # the entry for the losses since the last point of train/loss, which the module judges
 SCALER = "MixedPrecision"  # the entry of Lightning's plugin for 16-bit precision
@@ -132,13 +133,13 @@ def optimization_of(content: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     total = count(schedules[0].get("total_steps", 1), "lr_schedulers.total_steps") if schedules else 1
     vocab_size, num_labels = len(Vocabulary(hyper_parameters["alphabet"])), len(hyper_parameters.get("labels", ()))
     network = on_paper(NetworkConfig.of(hyper_parameters["network"]), vocab_size, num_labels)
-    parameters = [torch.nn.Parameter(torch.empty(parameter.shape)) for parameter in network.parameters()]
-    optimizer, schedule = make(config, parameters, total)
+    optimizer, schedule = make(config, network.to_empty(device="cpu"), total)
+    parameters = [(value, group) for group in optimizer.param_groups for value in group["params"]]
     fresh = optimizer.state_dict()
     if not isinstance(state["state"], dict):
         raise ValueError("optimizer_states.state is no mapping")
     taken = {
-        "state": {index: moments(state["state"][index], parameters[index]) for index in state["state"]},
+        "state": {index: moments(state["state"][index], *parameters[index]) for index in state["state"]},
         "param_groups": [settings(*pair) for pair in zip(state["param_groups"], fresh["param_groups"], strict=True)],
     }
     if schedule is None:
@@ -155,17 +156,20 @@ def settings(group: Any, fresh: Mapping[str, Any]) -> dict[str, Any]:
     return {**fresh, **like(group, moved, "optimizer_states.param_groups")}
 
 
-def moments(state: Any, parameter: Tensor) -> dict[str, Tensor]:
-    """What the optimizer keeps for a parameter."""
+def moments(state: Any, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What the optimizer keeps for a parameter of a group."""
+    shapes = dict.fromkeys(MOMENTS, parameter.shape) | {"step": torch.Size()}
+    if group.get("rows"):
+        shapes = {SUM: parameter.shape[:1]}
     for name, value in state.items():
-        if name not in MOMENTS:
+        if name not in shapes:
             raise ValueError(f"optimizer_states has {reprlib.repr(name)}")
         if value is None:  # SGD without momentum
             continue
         check_tensor(value, f"optimizer_states.{name}")
-        if value.shape != (torch.Size() if name == "step" else parameter.shape):
+        if value.shape != shapes[name]:
             raise ValueError(f"optimizer_states.{name} has the shape {tuple(value.shape)}")
-        if name in ("step", SQUARES) and (value < 0).any():
+        if name in NOT_NEGATIVE and (value < 0).any():
             raise ValueError(f"optimizer_states.{name} is below 0")
     return dict(state)
 

@@ -75,7 +75,7 @@ class NetworkHealth(Callback):
             named = dict(model.network.named_parameters())
             gradients = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
         histograms = {f"activations/{name}": activation.values for name, activation in activations.items()}
-        histograms |= {f"gradients/{name}": gradient for name, gradient in gradients.items()}
+        histograms |= {f"gradients/{name}": gradient.to_dense() for name, gradient in gradients.items()}
         for name, layer in model.network.named_modules():
             if isinstance(layer, nn.BatchNorm1d) and layer.running_mean is not None and layer.running_var is not None:
                 histograms[f"running_mean/{name}"] = layer.running_mean

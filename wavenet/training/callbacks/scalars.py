@@ -53,7 +53,7 @@ class TrainingScalars(Callback):
         if self.enabled and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             named = {name: value for name, value in pl_module.named_parameters() if value.grad is not None}
             self._before = {name: value.detach().clone() for name, value in named.items() if value.ndim == 2}
-            gradients = [value.grad for value in named.values() if value.grad is not None]
+            gradients = [entries(value.grad) for value in named.values() if value.grad is not None]
             self._learning_rate = optimizer.param_groups[0]["lr"]  # after the step it is the next one's
             self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
@@ -72,6 +72,11 @@ class TrainingScalars(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=trainer.global_step - 1)
         self._before, self._since = {}, (time.perf_counter(), trainer.global_step)
+
+
+def entries(gradient: Tensor) -> Tensor:
+    """The gradient; of a sparse one its entries that are not zero."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def update_ratio(before: Tensor, after: Tensor) -> float:
