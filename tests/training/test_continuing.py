@@ -117,6 +117,21 @@ def test_the_lectures_schedule_and_a_constant_rate_go_on_too(words_file: Path, t
     assert more.rates == [0.05] * 2
 
 
+def test_a_table_that_is_learned_row_by_row_goes_on_at_a_lower_rate(words_file: Path, tmp_path: Path) -> None:
+    network, by_row = replace(SMALL, ngram_rows=64), OptimizationConfig(ngram_learning_rate=0.2)
+    _, trainer = fit(words_file, network=network, optimization=by_row, max_steps=8)
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    (kept,) = (state["sum"] for state in trainer.optimizers[0].state_dict()["state"].values() if "sum" in state)
+    _, trainer = fit(words_file, tmp_path / "x.ckpt", network, by_row, Steps(tmp_path / "y.ckpt", at=9), max_steps=16)
+    (state,) = read_checkpoint(tmp_path / "y.ckpt")["optimizer_states"]
+    assert [group["max_lr"] for group in state["param_groups"]] == pytest.approx([0.025 / 5, 0.2 / 5])
+    (later,) = (state["sum"] for state in trainer.optimizers[0].state_dict()["state"].values() if "sum" in state)
+    assert (later >= kept).all()
+    for optimization in (OptimizationConfig(), replace(by_row, learning_rate=0.01, ngram_learning_rate=0.0)):
+        with pytest.raises(ValueError, match=r"ngram_learning_rate 0\.2: expected another above 0, got 0"):
+            fit(words_file, tmp_path / "x.ckpt", network, optimization, max_steps=16)
+
+
 def test_rates_and_dropout_may_change(words_file: Path, tmp_path: Path) -> None:
     whole, _ = fit(words_file, steps=Steps(tmp_path / "x.ckpt", 5), max_steps=20)
     decay, trainer = fit(

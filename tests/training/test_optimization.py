@@ -161,5 +161,5 @@ def test_it_works_with_whatever_else_a_training_does(words_file: Path, tmp_path:
     ((_, group),) = (state["param_groups"] for state in content["optimizer_states"])
     (index,) = group["params"]
     kept = content["optimizer_states"][0]["state"][index]
-    assert list(kept) == ["sum"]
+    assert kept["step"] == 6
     assert 0 < int((kept["sum"] > 0).sum()) < 1000 < len(kept["sum"])

@@ -52,6 +52,7 @@ BATCHINGS = {  # four steps an epoch, with labels five
     "epochs": ["--trainer.max_steps=-1", "--trainer.max_epochs=4", "--trainer.val_check_interval=1.0",
                "--trainer.check_val_every_n_epoch=1"],
     "labels": ["--data.labels=true", "--data.hidden_labels=0.5"],
+    "rows": ["--model.network.ngram_rows=1024", "--model.optimization.ngram_learning_rate=0.2"],
 }  # fmt: skip
 KILL = [int(signal.SIGKILL)]
 TIMES = ("train/seconds_per_step",)
@@ -210,6 +211,7 @@ def go_on(run: Path, *options: object) -> int:
         ("epochs", Die, {"hook": "on_validation_end", "step": 8}),
         ("words", DieWriting, {"after": 6}),
         ("labels", Die, {"hook": "on_before_optimizer_step", "step": 9}),  # in an epoch that hides other labels
+        ("rows", Die, {"hook": "on_before_optimizer_step", "step": 7}),
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(

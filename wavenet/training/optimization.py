@@ -44,7 +44,8 @@ def move_rows(table: Tensor, state: dict[str, Tensor], rate: float) -> None:
 
     Args:
         table: A parameter with a gradient, dense or sparse.
-        state: Keeps the ``sum`` (R,) of the mean squares of each row's gradients.
+        state: Keeps the ``sum`` (R,) of the mean squares of each row's gradients, and the number of ``step``s, without
+            which PyTorch's optimizers load no state.
         rate: How far the first gradient moves a row (the root mean square over its elements).
     """
     gradient = table.grad
@@ -54,8 +55,9 @@ def move_rows(table: Tensor, state: dict[str, Tensor], rate: float) -> None:
         values = gradient._values().new_zeros(len(rows), table.shape[1]).index_add_(0, place, gradient._values())
     else:
         rows, values = torch.arange(len(table), device=table.device), gradient  # (R,), (R, V)
-    if "sum" not in state:
-        state["sum"] = table.new_zeros(len(table))
+    if not state:
+        state.update(step=torch.tensor(0.0), sum=table.new_zeros(len(table)))
+    state["step"] += 1
     sums = state["sum"][rows] + values.square().mean(1)  # (U,)
     state["sum"].index_copy_(0, rows, sums)
     table.index_add_(0, rows, values / (sums.sqrt().unsqueeze(1) + 1e-10), alpha=-rate)
@@ -128,10 +130,11 @@ def make_optimizer(config: OptimizationConfig, network: nn.Module) -> torch.opti
     others = [parameter for parameter in network.parameters() if all(parameter is not table for table in rows)]
     groups: list[dict[str, Any]] = [{"params": others}]
     if rows:
+        groups[0]["fused"] = True
         groups += [{"params": rows, "rows": True, "lr": config.ngram_learning_rate}]
-    # a fused optimizer gets gradients that a GradScaler has multiplied, which only it knows how to undo
+    # an optimizer that is fused as a whole gets gradients as a GradScaler has multiplied them, which tables do not undo
     return OPTIMIZERS[config.optimizer](
-        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=not rows
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=None if rows else True
     )
 
 

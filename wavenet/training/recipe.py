@@ -19,7 +19,7 @@ RICH_ALPHABET = 20
 FEWEST_STEPS = 120
 """The steps that a rich alphabet leaves a small list."""
 
-AFFORDABLE, MANY_WORDS = 2.2e12, 24_000
+AFFORDABLE, MANY_WORDS = 1.9e12, 24_000
 """Operations of a training that end within a minute on two cores, and the words from which on it may take more."""
 
 FEWEST_EPOCHS = 3
@@ -83,7 +83,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
       ever begin alike, get more of them: the root of how much longer they are;
     - a learning rate that falls with the sixth root of r and rises with the power 0.75 of how much longer the words
       are, up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them,
-      up to 200;
+      up to 160;
     - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
 
     A training takes ``AFFORDABLE`` operations at most. Where words are both many and long, the network is narrower, so
@@ -126,7 +126,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
     else:
         epochs = max(1.0, min(wanted, 18 / r))
-    hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 25))
+    hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 20))
     num_characters = len(set().union(*words))
     operations = AFFORDABLE * max(1.0, num_words / MANY_WORDS) / (6 * num_tokens)  # in an epoch, for each weight
     while hidden_dim > 64 and operations / num_weights(hidden_dim, num_characters) < min(epochs, FEWEST_EPOCHS):

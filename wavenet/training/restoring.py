@@ -27,8 +27,8 @@ LARGEST = 2**53  # a count that a training can reach
 OF_ANY_USE = (
     "state_dict", "hyper_parameters", "hparams_name", TRAINED_ON, "epoch", "global_step", "format", "wavenet_version",
 )  # fmt: skip
-MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # what the optimizers keep for a parameter
-SUM = "sum"  # and for one that is moved row by row
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what the optimizers keep for a parameter
+SUM = "sum"  # and for one whose rows are moved one by one
 NOT_NEGATIVE = ("step", "exp_avg_sq", SUM)
 PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr", "base_lrs")
 BLOCK = "block_losses"  # the entry for the losses since the last point of train/loss, which the module judges
@@ -158,9 +158,9 @@ def settings(group: Any, fresh: Mapping[str, Any]) -> dict[str, Any]:
 
 def moments(state: Any, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
     """What the optimizer keeps for a parameter of a group."""
-    shapes = dict.fromkeys(MOMENTS, parameter.shape) | {"step": torch.Size()}
-    if group.get("rows"):
-        shapes = {SUM: parameter.shape[:1]}
+    by_row = group.get("rows")
+    shapes = {SUM: parameter.shape[:1]} if by_row else dict.fromkeys(MOMENTS, parameter.shape)
+    shapes["step"] = torch.Size()
     for name, value in state.items():
         if name not in shapes:
             raise ValueError(f"optimizer_states has {reprlib.repr(name)}")
