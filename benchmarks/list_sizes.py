@@ -120,6 +120,7 @@ def drawn_settings(words: Sequence[str], rng: random.Random) -> dict[str, Any]:
         "model.network.dropout": round(rng.uniform(0, 0.6), 2),
         "model.network.block_size": rng.choice([8, 8, 16]),
         "model.network.ngram_gain": round(min(1.0, recipe.ngram_gain * exp(rng.uniform(-1, 1))), 3),
+        "model.optimization.ngram_learning_rate": recipe.ngram_learning_rate,
         "model.optimization.learning_rate": round(recipe.learning_rate * exp(rng.uniform(-1, 1)), 4),
         "model.optimization.weight_decay": round(exp(rng.uniform(log(0.003), log(1.0))), 4),
     }

@@ -177,11 +177,19 @@ def test_the_mean_of_the_processes_gradients_is_that_of_the_whole_batch(batching
     )
 
 
-@pytest.mark.parametrize(("batching", "launcher"), [("words", "torchrun"), ("windows", "srun")])
+BY_ROW = ["--model.network.ngram_rows=512", "--model.optimization.ngram_learning_rate=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("batching", "launcher", "table"),
+    [("words", "torchrun", BY_ROW), ("windows", "srun", [])],
+    ids=["words", "windows"],
+)
 def test_two_processes_train_as_one(
-    together: Together, words_file: Path, tmp_path: Path, batching: str, launcher: str
+    together: Together, words_file: Path, tmp_path: Path, batching: str, launcher: str, table: list[str]
 ) -> None:
-    options = [*TINY, *LAYER_NORM, f"--data.batching={batching}", "--data.batch_size=11", "--data.path", words_file]
+    options = [*TINY, *LAYER_NORM, *table, f"--data.batching={batching}", "--data.batch_size=11"]
+    options += ["--data.path", str(words_file)]
     assert run_cli("fit", *options, "--trainer.default_root_dir", tmp_path / "one", "--quiet") == 0
     ended = together("fit", *options, "--trainer.default_root_dir", tmp_path / "two", launcher=launcher)
     assert [process.code for process in ended] == [0, 0], ended
