@@ -127,6 +127,10 @@ def test_a_table_that_is_learned_row_by_row_goes_on_at_a_lower_rate(words_file: 
     assert [group["max_lr"] for group in state["param_groups"]] == pytest.approx([0.025 / 5, 0.2 / 5])
     (later,) = (state["sum"] for state in trainer.optimizers[0].state_dict()["state"].values() if "sum" in state)
     assert (later >= kept).all()
+    faster = replace(by_row, ngram_learning_rate=0.5)
+    fit(words_file, tmp_path / "x.ckpt", network, faster, Steps(tmp_path / "z.ckpt", at=9), max_steps=16)
+    (state,) = read_checkpoint(tmp_path / "z.ckpt")["optimizer_states"]
+    assert [group["max_lr"] for group in state["param_groups"]] == pytest.approx([0.025 / 5, 0.5])
     for optimization in (OptimizationConfig(), replace(by_row, learning_rate=0.01, ngram_learning_rate=0.0)):
         with pytest.raises(ValueError, match=r"ngram_learning_rate 0\.2: expected another above 0, got 0"):
             fit(words_file, tmp_path / "x.ckpt", network, optimization, max_steps=16)

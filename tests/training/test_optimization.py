@@ -118,21 +118,30 @@ def test_both_rates_follow_the_schedule() -> None:
 def test_a_rate_for_a_table_that_there_is_not_is_refused() -> None:
     with pytest.raises(ArgumentError, match="ngram_learning_rate must be 0 for a network without a table"):
         LanguageModel("abc", NetworkConfig(), BY_ROW)
-    with pytest.raises(ArgumentError, match=r"ngram_learning_rate must be at least 0, got -0\.1"):
+    with pytest.raises(ArgumentError, match=r"ngram_learning_rate must be from 0 to 1,000, got -0\.1"):
         OptimizationConfig(ngram_learning_rate=-0.1)
+    with pytest.raises(ArgumentError, match="ngram_learning_rate must be from 0 to 1,000, got nan"):
+        OptimizationConfig(ngram_learning_rate=float("nan"))
 
 
 def test_what_a_checkpoint_keeps_of_a_table() -> None:
-    rows, group = torch.zeros(4, 3), {"rows": True}
-    assert moments({"sum": torch.ones(4)}, rows, group)["sum"].tolist() == [1, 1, 1, 1]
-    with pytest.raises(ValueError, match="sum has the shape"):
-        moments({"sum": torch.ones(4, 3)}, rows, group)
-    with pytest.raises(ValueError, match="sum is below 0"):
-        moments({"sum": -torch.ones(4)}, rows, group)
-    with pytest.raises(ValueError, match="has 'exp_avg'"):
-        moments({"exp_avg": torch.zeros(4, 3)}, rows, group)
+    rows, group, step = torch.zeros(4, 3), {"rows": True}, torch.tensor(2.0)
+    kept = {"step": step, "sum": torch.ones(4)}
+    assert moments(kept, rows, group) == kept
+    for changed, message in (
+        ({"sum": torch.ones(4, 3)}, "sum has the shape"),
+        ({"sum": -torch.ones(4)}, "sum is below 0"),
+        ({"sum": None}, "sum"),
+        ({"exp_avg": torch.zeros(4, 3)}, "has 'exp_avg'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            moments(kept | changed, rows, group)
+    with pytest.raises(ValueError, match="has no sum"):
+        moments({"step": step}, rows, group)
+    with pytest.raises(ValueError, match="has no exp_avg"):
+        moments({"step": step}, rows, {"betas": (0.9, 0.999)})
     with pytest.raises(ValueError, match="has 'sum'"):
-        moments({"sum": torch.ones(4)}, rows, {})
+        moments(kept, rows, {"betas": (0.9, 0.999)})
 
 
 OPTIONS = (*TINY, "--trainer.max_steps=6", "--model.network.ngram_rows=16384", "--quiet")

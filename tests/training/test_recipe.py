@@ -15,11 +15,13 @@ from wavenet.training.data import WordsDataModule
 from wavenet.training.optimization import OptimizationConfig
 from wavenet.training.recipe import (
     AFFORDABLE,
+    FINE_TUNING,
     MOST_LOGITS,
     NAMES_TOKENS,
     NAMES_WORDS,
     Recipe,
     chosen_for,
+    describe,
     num_weights,
     recipe_for,
 )
@@ -109,6 +111,20 @@ def test_more_words_may_take_longer() -> None:
     needed = [operations(words, recipe_for(words)) for words in lists]
     assert needed[0] < needed[1] < needed[2]
     assert needed[2] < 4.1 * AFFORDABLE
+
+
+def test_the_table_of_a_large_list_is_learned_row_by_row_unless_its_gain_is_given() -> None:
+    words, rate = like_names(700, 40 * 700), "model.optimization.ngram_learning_rate"
+    recipe, gain = recipe_for(words), {"model.network.ngram_gain": 0.3}
+    assert recipe.ngram_learning_rate > 0
+    chosen = chosen_for(words, {})
+    assert chosen[rate] == recipe.ngram_learning_rate
+    assert f"rows of n-grams, learned row by row at {chosen[rate]:g}; set any" in describe(chosen, 700)
+    assert not {rate, "model.network.ngram_gain"} & set(chosen_for(words, {"model.network.ngram_rows": 0}))
+    assert rate not in chosen_for(words, gain)
+    fine_tuned = chosen_for(words, gain | {"init_from": "runs/other"})
+    assert fine_tuned[rate] == pytest.approx(FINE_TUNING * recipe.ngram_learning_rate, abs=1e-3)
+    assert rate not in chosen_for(like_names(700, 7 * 700), {})
 
 
 def config_of(root: Path) -> Any:

@@ -35,7 +35,10 @@ DEFAULT_CONFIG = shipped("configs") / "default.yaml"
 BLOCK_SIZE, LINKED = "model.network.block_size", "data.block_size"  # the second follows the first
 NOT_GIVEN = -(2**60)  # a block size that nobody types
 
-MAY_CHANGE = ("model.network.dropout", *(f"model.optimization.{name}" for name in ("learning_rate", "weight_decay")))
+MAY_CHANGE = (
+    "model.network.dropout",
+    *(f"model.optimization.{name}" for name in ("learning_rate", "weight_decay", "ngram_learning_rate")),
+)
 """The settings that a training may go on with otherwise than a checkpoint has them."""
 
 

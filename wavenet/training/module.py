@@ -200,7 +200,7 @@ class LanguageModel(L.LightningModule):
 
     @property
     def _takes_sparse_gradients(self) -> bool:
-        """Whether gradients may be sparse: neither clipping nor several processes nor other devices know these."""
+        """Whether a gradient may be sparse: clipping, several processes and other devices know dense ones only."""
         alone = self.trainer.world_size == 1 and self.device.type in ("cpu", "cuda")
         return alone and self.trainer.gradient_clip_val is None
 

@@ -13,10 +13,10 @@ from wavenet.network.layers import NgramLogits
 
 
 class RowAdagrad(torch.optim.Optimizer):
-    """What an optimizer becomes that moves the rows of tables by Adagrad, and all else as its next base class does.
+    """An optimizer that moves tables row by row, by Adagrad, and all other parameters as its next base class does.
 
-    The more a row has been moved, the less it moves, as the mean of more and more counts does, and a row of which a
-    batch has nothing to say stays where it is: one that is seldom seen takes larger steps than one in every batch.
+    A row moves less the more it has been moved, and not at all by a batch that has nothing to say of it. So a row that
+    is seldom seen takes large steps, and one that every batch has takes small ones.
 
     The tables are the parameters of groups that have ``rows``. Their gradients may be sparse; they are gone after the
     step.
@@ -71,6 +71,9 @@ class SGD(RowAdagrad, torch.optim.SGD):
     """:class:`torch.optim.SGD`, save for tables."""
 
 
+FASTEST = 1000
+"""A rate beyond which a single occurrence decides a table's row, whatever its gain."""
+
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
@@ -88,7 +91,8 @@ class OptimizationConfig:
             :class:`RowAdagrad`; 0 if the optimizer is to learn it as all else.
 
     Raises:
-        ArgumentError: A value is none of these, ``learning_rate`` is not above 0, or another number below it.
+        ArgumentError: A value is none of these, ``learning_rate`` is not above 0, ``weight_decay`` is below it,
+            or ``ngram_learning_rate`` is not from 0 to ``FASTEST``.
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -104,9 +108,10 @@ class OptimizationConfig:
                 raise ArgumentError(name, f"must be one of {', '.join(choices)}, got {value}")
         if not 0 < self.learning_rate < float("inf"):
             raise ArgumentError("learning_rate", f"must be above 0, got {self.learning_rate}")
-        for name in ("weight_decay", "ngram_learning_rate"):
-            if not 0 <= (value := getattr(self, name)) < float("inf"):
-                raise ArgumentError(name, f"must be at least 0, got {value}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ArgumentError("weight_decay", f"must be at least 0, got {self.weight_decay}")
+        if not 0 <= self.ngram_learning_rate <= FASTEST:
+            raise ArgumentError("ngram_learning_rate", f"must be from 0 to {FASTEST:,}, got {self.ngram_learning_rate}")
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "OptimizationConfig":
@@ -128,14 +133,12 @@ def make_optimizer(config: OptimizationConfig, network: nn.Module) -> torch.opti
     """The optimizer of a network's parameters; those that are learned row by row come last, in a group of their own."""
     rows = [layer.weight for layer in tables(config, network)]
     others = [parameter for parameter in network.parameters() if all(parameter is not table for table in rows)]
-    groups: list[dict[str, Any]] = [{"params": others}]
-    if rows:
-        groups[0]["fused"] = True
-        groups += [{"params": rows, "rows": True, "lr": config.ngram_learning_rate}]
-    # an optimizer that is fused as a whole gets gradients as a GradScaler has multiplied them, which tables do not undo
-    return OPTIMIZERS[config.optimizer](
-        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=None if rows else True
-    )
+    settings = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if not rows:
+        return OPTIMIZERS[config.optimizer](others, fused=True, **settings)
+    # fused in its group only: an optimizer that is so as a whole would have to undo a GradScaler's scale itself
+    groups = [{"params": others, "fused": True}, {"params": rows, "rows": True, "lr": config.ngram_learning_rate}]
+    return OPTIMIZERS[config.optimizer](groups, **settings)
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler:
@@ -200,13 +203,14 @@ def ends_at(state: Mapping[str, Any], step: int, total_steps: float) -> bool:
 def going_on(config: OptimizationConfig, before: OptimizationConfig, rate: float) -> OptimizationConfig:
     """What a training goes on with for more steps than its schedule had, when its learning rate is ``rate``.
 
-    The steps left have a schedule of their own. Its highest rate is a new one that is given; else the present one,
-    but at least a fifth of the highest of before: a finished training goes on without unlearning first. On
-    data/world_names.tsv, five epochs (validation loss 2.384) that become six, or ten, reach 2.376 and 2.353, and with
-    the whole rate again 2.413 and 2.367 (seed 1).
+    The steps left have a schedule of their own. Its highest rates are new ones that are given; else the present one,
+    but at least a fifth of the highest of before, and as much of the table's: a finished training goes on without
+    unlearning first. On data/world_names.tsv, five epochs (validation loss 2.384) that become six, or ten, reach 2.376
+    and 2.353, and with the whole rate again 2.413 and 2.367 (seed 1).
     """
-    if config.learning_rate != before.learning_rate:
-        return config
-    lower = max(rate, config.learning_rate / 5)
-    share = lower / config.learning_rate
-    return replace(config, learning_rate=lower, ngram_learning_rate=config.ngram_learning_rate * share)
+    share = max(rate / before.learning_rate, 1 / 5)
+    rates = {
+        name: new if (new := getattr(config, name)) != (old := getattr(before, name)) else old * share
+        for name in ("learning_rate", "ngram_learning_rate")
+    }
+    return replace(config, **rates)

@@ -32,8 +32,8 @@ MOST_LOGITS = 2**24
 """Logits in a table of n-grams: 524,288 rows for the letters of English."""
 
 LARGE = 1.3
-"""From which product on the table of n-grams is learned row by row: of the tokens and the fourth root of the words'
-length, each relative to names.txt, but at least 1."""
+"""The product of two ratios to names.txt, each at least 1, beyond which the table of n-grams is learned row by row: the
+number of tokens, and the fourth root of the mean length of the words."""
 
 NUM_POINTS = 10
 """How many points a training curve has at least."""
@@ -93,9 +93,9 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     Beside the network stands a table of n-grams, of 16,384 rows. It is learned at 0.3 of the network's rate, or less
     where its rate times the epochs would be above 0.1, since a row that is seen once in an epoch must not come too far.
     A list that is ``LARGE``, by its tokens and the length of its words, has n-grams that come too seldom for that: its
-    table has as many rows as it has tokens, up to ``MOST_LOGITS`` logits, and is learned row by row, at a rate (times
-    the gain) that falls with the epochs. The context is 8 characters, since longer ones did not pay, or 4 where nearly
-    all words are shorter than that.
+    table has as many rows as it has tokens (a power of two, and ``MOST_LOGITS`` logits at most), and is learned row by
+    row, at a rate (times the gain) that falls with the epochs. The context is 8 characters, since longer ones did not
+    pay, or 4 where nearly all words are shorter than that.
 
     ``benchmarks/list_sizes.py`` compares the rule with the best of a search, and docs/list_sizes.md has its figures.
 
@@ -194,17 +194,17 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         >>> chosen = chosen_for(["emma", "ava"] * 100, {"trainer.max_epochs": 3, "model.network.dropout": 0.1})
         >>> list(chosen)  # doctest: +NORMALIZE_WHITESPACE
         ['data.batch_size', 'model.optimization.learning_rate', 'model.optimization.weight_decay',
-        'model.optimization.ngram_learning_rate', 'model.network.hidden_dim', 'model.network.block_size',
-        'model.network.ngram_rows', 'model.network.ngram_gain', 'trainer.log_every_n_steps']
+        'model.network.hidden_dim', 'model.network.block_size', 'model.network.ngram_rows', 'model.network.ngram_gain',
+        'trainer.log_every_n_steps']
     """
     batch_size = given.get("data.batch_size") or 0
     recipe = recipe_for(words, given.get("data.batching") == "windows", batch_size if batch_size > 0 else None)
-    share = 1.0 if given.get("init_from") is None else FINE_TUNING
+    fine_tuned = given.get("init_from") is not None
+    share = FINE_TUNING if fine_tuned else 1.0
     settings: dict[str, Any] = {
         "data.batch_size": recipe.batch_size,
         "model.optimization.learning_rate": round(recipe.learning_rate * share, 5),
         "model.optimization.weight_decay": recipe.weight_decay,
-        "model.optimization.ngram_learning_rate": recipe.ngram_learning_rate,
         "model.network.dropout": recipe.dropout,
         "model.network.hidden_dim": recipe.hidden_dim,
         "model.network.block_size": recipe.block_size,
@@ -222,11 +222,11 @@ def chosen_for(words: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]
         settings["trainer.check_val_every_n_epoch"] = None
     if "model.network.group_size" in given:
         del settings["model.network.block_size"]  # the groups of one context make no other
-    no_table = given.get("model.network.ngram_rows") == 0
-    if no_table or "model.network.ngram_gain" in given:  # a gain of one's own is of the network's rate
-        del settings["model.optimization.ngram_learning_rate"]
-    if no_table:
-        del settings["model.network.ngram_gain"]
+    if given.get("model.network.ngram_rows") == 0:
+        del settings["model.network.ngram_gain"]  # without a table nothing is learned at its share
+    elif recipe.ngram_learning_rate > 0 and (fine_tuned or "model.network.ngram_gain" not in given):
+        # a gain that somebody chooses is a share of the network's rate
+        settings["model.optimization.ngram_learning_rate"] = round(recipe.ngram_learning_rate * share, 3)
     settings["trainer.log_every_n_steps"] = max(1, min(50, steps // NUM_POINTS))
     return {option: value for option, value in settings.items() if option not in given}
 
@@ -240,6 +240,7 @@ PHRASES = {
     "model.network.hidden_dim": "width {}",
     "model.network.block_size": "context {}",
     "model.network.ngram_rows": "{:,} rows of n-grams",
+    "model.optimization.ngram_learning_rate": "learned row by row at {:g}",
 }
 
 

@@ -27,9 +27,8 @@ LARGEST = 2**53  # a count that a training can reach
 OF_ANY_USE = (
     "state_dict", "hyper_parameters", "hparams_name", TRAINED_ON, "epoch", "global_step", "format", "wavenet_version",
 )  # fmt: skip
-MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what the optimizers keep for a parameter
-SUM = "sum"  # and for one whose rows are moved one by one
-NOT_NEGATIVE = ("step", "exp_avg_sq", SUM)
+MOMENTUM = "momentum_buffer"
+NOT_NEGATIVE = ("step", "exp_avg_sq", "sum")  # of what the optimizers keep for a parameter
 PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr", "base_lrs")
 BLOCK = "block_losses"  # the entry for the losses since the last point of train/loss, which the module judges
 SCALER = "MixedPrecision"  # the entry of Lightning's plugin for 16-bit precision
@@ -158,20 +157,29 @@ def settings(group: Any, fresh: Mapping[str, Any]) -> dict[str, Any]:
 
 def moments(state: Any, parameter: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
     """What the optimizer keeps for a parameter of a group."""
-    by_row = group.get("rows")
-    shapes = {SUM: parameter.shape[:1]} if by_row else dict.fromkeys(MOMENTS, parameter.shape)
-    shapes["step"] = torch.Size()
+    shapes = kept(parameter, group)
     for name, value in state.items():
         if name not in shapes:
             raise ValueError(f"optimizer_states has {reprlib.repr(name)}")
-        if value is None:  # SGD without momentum
+        if value is None and name == MOMENTUM:  # SGD without it
             continue
         check_tensor(value, f"optimizer_states.{name}")
         if value.shape != shapes[name]:
             raise ValueError(f"optimizer_states.{name} has the shape {tuple(value.shape)}")
         if name in NOT_NEGATIVE and (value < 0).any():
             raise ValueError(f"optimizer_states.{name} is below 0")
+    if state and (missing := shapes.keys() - state.keys()):
+        raise ValueError(f"optimizer_states has no {min(missing)}")
     return dict(state)
+
+
+def kept(parameter: Tensor, group: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """The shape of all that the optimizer keeps for a parameter of a group, by its name."""
+    if group.get("rows"):
+        return {"step": torch.Size(), "sum": parameter.shape[:1]}
+    if "betas" in group:
+        return {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    return {MOMENTUM: parameter.shape}
 
 
 def callbacks_of(recorded: Any) -> dict[str, Any]:
