@@ -4,6 +4,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from hypothesis import given
@@ -144,22 +145,30 @@ def test_what_a_checkpoint_keeps_of_a_table() -> None:
         moments(kept, rows, {"betas": (0.9, 0.999)})
 
 
+@pytest.mark.parametrize(("clip", "sparse"), [(None, True), (0.5, False)])
+def test_gradients_are_sparse_unless_they_are_clipped(clip: float | None, sparse: bool) -> None:
+    model = LanguageModel("abc", SMALL, BY_ROW)
+    model.trainer = L.Trainer(
+        accelerator="cpu", max_steps=3, gradient_clip_val=clip, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    model.configure_optimizers()
+    assert [layer.sparse for layer in tables(BY_ROW, model.network)] == [sparse]
+    model.on_fit_end()
+    assert [layer.sparse for layer in tables(BY_ROW, model.network)] == [False]
+
+
 OPTIONS = (*TINY, "--trainer.max_steps=6", "--model.network.ngram_rows=16384", "--quiet")
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        [],
-        ["--health.enabled=true", "--health.every_n_validations=1"],
-        ["--trainer.gradient_clip_val=0.5"],
+        ["--health.enabled=true", "--health.every_n_validations=1", "--trainer.accumulate_grad_batches=2"],
+        ["--trainer.gradient_clip_val=0.5", "--trainer.precision=64-true"],
         ["--trainer.gradient_clip_val=0.5", "--trainer.gradient_clip_algorithm=value"],
-        ["--trainer.detect_anomaly=true"],
-        ["--trainer.accumulate_grad_batches=2"],
-        ["--trainer.precision=64-true"],
-        ["--trainer.precision=bf16-true"],
-        ["--model.optimization.optimizer=sgd"],
-        ["--data.batching=windows"],
+        ["--trainer.detect_anomaly=true", "--trainer.precision=bf16-true"],
+        ["--model.optimization.optimizer=sgd", "--data.batching=windows"],
     ],
     ids=" ".join,
 )

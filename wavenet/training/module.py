@@ -198,6 +198,11 @@ class LanguageModel(L.LightningModule):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_fit_end(self) -> None:
+        """Leaves the network to optimizers that know dense gradients only."""
+        for layer in tables(self.optimization, self.network):
+            layer.sparse = False
+
     @property
     def _takes_sparse_gradients(self) -> bool:
         """Whether a gradient may be sparse: clipping, several processes and other devices know dense ones only."""

@@ -72,7 +72,7 @@ class SGD(RowAdagrad, torch.optim.SGD):
 
 
 FASTEST = 1000
-"""A rate beyond which a single occurrence decides a table's row, whatever its gain."""
+"""The highest rate of a table: far beyond any use, and far below the largest number."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
