@@ -33,6 +33,8 @@ TINY = [
 ]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes programs in the background ignore it
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this one
 
 
 def pytest_collection_finish() -> None:

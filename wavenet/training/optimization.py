@@ -21,8 +21,8 @@ class RowAdagrad(torch.optim.Optimizer):
     The tables are the parameters of groups that have ``rows``. Their gradients may be sparse; they are gone after the
     step.
 
-    Source: Duchi et al., "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011); one sum
-    for each row as in PyTorch's TorchRec.
+    Sources: Duchi et al., "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (2011); with
+    one sum for each row, Lerer et al., "PyTorch-BigGraph: A Large-scale Graph Embedding System" (2019).
     """
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -75,7 +75,7 @@ class TrainingScalars(Callback):
 
 
 def entries(gradient: Tensor) -> Tensor:
-    """The gradient; of a sparse one its entries that are not zero."""
+    """The gradient; of a sparse one the rows that it has."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
