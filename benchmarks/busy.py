@@ -2,9 +2,9 @@
 
     python benchmarks/busy.py
 
-Each row trains a network for some steps, as ``python train.py fit`` does. "chosen" leaves threads and their waiting to
-the program; "torch's own" is what torch does by itself: a thread for each core, which spins while it waits. It is given
-up after ``--limit`` seconds.
+Each row trains a network for some steps, as ``python train.py fit`` does, on the list or, where it says so, on as many
+phrases of several names each. "chosen" leaves threads and their waiting to the program; "torch's own" is what torch
+does by itself: a thread for each core, which spins while it waits. It is given up after ``--limit`` seconds.
 """
 
 import json
@@ -12,17 +12,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import cpu_count, environ
 from pathlib import Path
 
 from common import parser, show
+from list_sizes import lists
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = {
     "default": ["--trainer.max_steps=202"],
     "width 384": ["--trainer.max_steps=60", "--model.network.hidden_dim=384"],
+    "phrases": ["--trainer.max_steps=100"],
 }
 THREADS: dict[str, tuple[list[str], dict[str, str]]] = {
     "chosen": ([], {}),
@@ -42,10 +44,13 @@ def busy(whether: bool) -> Iterator[None]:
             other.wait()
 
 
-def train(options: list[str], env: dict[str, str], limit: float) -> float:
+def train(words: Sequence[str], options: list[str], env: dict[str, str], limit: float) -> float:
     """Seconds of training, or infinity if it took longer than the limit."""
     with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, "train.py", "fit", "--quiet", "--trainer.default_root_dir", runs, *options]
+        path = Path(runs) / "words.txt"
+        path.write_text("\n".join(words) + "\n", encoding="utf-8")
+        where = ["--data.path", str(path), "--trainer.default_root_dir", runs]
+        command = [sys.executable, "train.py", "fit", "--quiet", *where, *options]
         try:
             subprocess.run(command, cwd=ROOT, env=environ | env, check=True, capture_output=True, timeout=limit)
         except subprocess.TimeoutExpired:
@@ -59,15 +64,16 @@ def main() -> None:
     given = parser(__doc__)
     given.add_argument("--limit", type=float, default=60.0)
     options = given.parse_args()
-    corpus = [] if options.path is None else ["--data.path", str(Path(options.path).absolute())]
+    words = lists(options.path)
     rows = []
     for name, settings in TRAINED.items():
+        corpus = words["phrases" if name == "phrases" else "names"]
         for threads, (more, env) in THREADS.items():
             taken = {}
             for whether in (False, True):
                 with busy(whether):
                     taken[whether] = statistics.median(
-                        train([*settings, *more, *corpus], env, options.limit) for _ in range(options.repeats)
+                        train(corpus, [*settings, *more], env, options.limit) for _ in range(options.repeats)
                     )
             ratio = f"{taken[True] / taken[False]:.1f}" if taken[True] < options.limit else ""
             busily = f"{taken[True]:.1f}" if ratio else f"over {options.limit:.0f}"

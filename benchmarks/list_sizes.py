@@ -32,6 +32,7 @@ from wavenet.training.recipe import recipe_for
 
 SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 POOLED = 1_600  # words, or eight lists if that is less, are drawn of each size
+HOPELESS = 0.05  # how much worse than the best so far a setting is that is given up
 FIXED = {
     "data.batch_size": 256,
     "trainer.max_epochs": 5,
@@ -132,11 +133,23 @@ def loss_with(samples: Sequence[Sequence[str]], settings: dict[str, Any]) -> flo
 
 
 def best_of_search(samples: Sequence[Sequence[str]], trials: int) -> dict[str, Any]:
-    """The settings of so many drawn ones, and of the default's (none), that have the lowest loss on these samples."""
-    rng = random.Random(0)
-    tried = [{}, *(drawn_settings(samples[0], rng) for _ in range(trials))]
-    losses = [loss_with(samples, settings) for settings in tried]
-    return tried[losses.index(min(losses))]
+    """The settings of so many drawn ones, and of the default's (none), that have the lowest loss on these samples.
+
+    Those that are ``HOPELESS`` on two samples, or more, are not tried on the rest.
+    """
+    rng, best, least = random.Random(0), {}, [float("inf")] * len(samples)
+    for settings in [{}, *(drawn_settings(samples[0], rng) for _ in range(trials))]:
+        runs: list[dict[str, Any]] = []
+        losses: list[float] = []  # of the first sample, of the first two, ...
+        for sample in samples:
+            runs.append(fit(sample, UNWATCHED | settings))
+            losses.append(pooled(runs, lambda run: run["val/loss"]))
+            if 1 < len(runs) < len(samples) and losses[-1] > least[len(runs) - 1] + HOPELESS:
+                break
+        else:
+            if losses[-1] < least[-1]:
+                best, least = settings, losses
+    return best
 
 
 def measured(words: Sequence[str], size: int, name: str, trials: int, init_from: str | None) -> list[str]:

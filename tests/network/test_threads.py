@@ -25,10 +25,14 @@ def own_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_a_small_network_runs_on_one_thread_and_a_large_one_on_some() -> None:
+def test_little_work_is_done_on_one_thread_and_more_on_some() -> None:
     assert set_threads(build(NetworkConfig(), 27)) == torch.get_num_threads() == 1
     torch.set_num_threads(8)
     assert set_threads(build(NetworkConfig(hidden_dim=384), 27)) == torch.get_num_threads() == threads.MOST
+    torch.set_num_threads(8)
+    assert set_threads(build(NetworkConfig(), 27), positions=4_000) == threads.MOST
+    torch.set_num_threads(8)
+    assert set_threads(build(NetworkConfig(hidden_dim=384), 27), positions=32) == 1
     for processes, expected in ((2, 4), (3, 2), (16, 1)):  # which share the eight cores
         torch.set_num_threads(8)
         assert set_threads(build(NetworkConfig(hidden_dim=384), 27), processes=processes) == expected
@@ -48,7 +52,7 @@ def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+    ("given", "expected"), [({}, "500"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_threads_that_wait_do_not_spin_for_long(given: dict[str, str], expected: str) -> None:
     code = "import os; from wavenet.commands import main; main.calm_threads(); print(os.environ.get('GOMP_SPINCOUNT'))"

@@ -44,7 +44,7 @@ COMMANDS = {
     "doctor": Command("doctor", "say what is installed here, and whether it works"),
 }
 
-SPIN_COUNT = "3000"
+SPIN_COUNT = "500"
 """How often a thread of OpenMP looks whether it may go on before it sleeps (``benchmarks/busy.py``)."""
 
 LONGEST_ERROR = 2_000

@@ -1,4 +1,4 @@
-"""How many threads a network runs on, chosen from its size: the same machine always chooses alike."""
+"""How many threads a network runs on, chosen from its work: the same machine always chooses alike."""
 
 import os
 
@@ -7,8 +7,11 @@ from torch import nn
 
 from wavenet.errors import ArgumentError, check_at_least
 
-LARGE = 70_000
-"""Numbers in the largest matrix of a linear layer from which on more than one thread pays (``benchmarks/busy.py``)."""
+LARGE = 280_000
+"""Numbers in what a linear layer makes of a batch, from which on more than one thread pays (``benchmarks/busy.py``)."""
+
+POSITIONS = 1_825
+"""Positions in a batch, where nobody says how many: those of the default's training."""
 
 MOST = 4
 """Threads beyond which layers of these widths have nothing left to divide."""
@@ -19,17 +22,20 @@ TOO_MANY = 1024
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def set_threads(network: nn.Module, threads: int | None = None, processes: int = 1) -> int:
+def set_threads(
+    network: nn.Module, threads: int | None = None, processes: int = 1, positions: float = POSITIONS
+) -> int:
     """Sets torch's number of threads for a network and returns it.
 
-    OpenMP's threads spin while they wait for each other, so that two become many times slower than one where another
-    program needs a core. A small network hardly gains by the second one: it runs on one thread. The user's own choice
-    is left alone.
+    OpenMP's threads wait for each other after every operation, so that two become slower than one where another program
+    needs a core, and the more so the smaller the operations are. A network whose layers make few numbers at once hardly
+    gains by the second one: it runs on one thread. The user's own choice is left alone.
 
     Args:
         network: The network.
         threads: The user's choice; without one the environment's counts (``OMP_NUM_THREADS``), if it has any.
         processes: How many processes share the machine's cores.
+        positions: How many positions the network computes at once.
 
     Raises:
         ArgumentError: ``threads`` is below 1 or above ``TOO_MANY``.
@@ -41,7 +47,7 @@ def set_threads(network: nn.Module, threads: int | None = None, processes: int =
     elif any(name in os.environ for name in CHOSEN_BY_USER):
         return torch.get_num_threads()
     else:
-        largest = max((layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)), default=0)
-        threads = 1 if largest < LARGE else max(1, min(MOST, torch.get_num_threads() // processes))
+        widest = max((layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)), default=0)
+        threads = 1 if positions * widest < LARGE else max(1, min(MOST, torch.get_num_threads() // processes))
     torch.set_num_threads(threads)
     return threads

@@ -184,6 +184,12 @@ class WordsDataModule(L.LightningDataModule):
             self.corpus, self.split, self.split_seed, self.deduplicate, self.batching, self.batch_size
         )
 
+    @property
+    def positions(self) -> float:
+        """The positions that a training batch has targets at: one for each window, or all those of its words."""
+        of_each = self.trained_on.examples["train"] / len(self.split.train.words) if self.batching == "words" else 1.0
+        return self.batch_size * of_each
+
     def setup(self, stage: str) -> None:
         """Builds the datasets of a stage; a character outside the alphabet is found here, before anything runs."""
         if stage == "predict":

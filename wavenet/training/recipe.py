@@ -77,9 +77,9 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
 
     - batches of 1,825 tokens times the root of r and the power 1.5 of how much longer the words are, rounded to a power
       of two of words, at most a third of the words;
-    - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 120 times the fourth
-      root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the tokens
-      seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
+    - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 50, nor than 120 times
+      the fourth root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the
+      tokens seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
       ever begin alike, get more of them: the root of how much longer they are;
     - a learning rate that falls with the sixth root of r and rises with the power 0.75 of how much longer the words
       are, up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them,
@@ -122,7 +122,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     steps_per_epoch = ceil(num_examples / batch_size)
     wanted = 5 / small * longer**2 / large**0.5
     if r < 1:
-        most = 120 * r**0.25
+        most = min(50, 120 * r**0.25)
         epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
     else:
         epochs = max(1.0, min(wanted, 18 / r))
