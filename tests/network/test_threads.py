@@ -1,12 +1,14 @@
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_cli
 from wavenet.errors import ArgumentError
 from wavenet.network import threads
 from wavenet.network.build import build
@@ -36,6 +38,20 @@ def test_little_work_is_done_on_one_thread_and_more_on_some() -> None:
     for processes, expected in ((2, 4), (3, 2), (16, 1)):  # which share the eight cores
         torch.set_num_threads(8)
         assert set_threads(build(NetworkConfig(hidden_dim=384), 27), processes=processes) == expected
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "batching", "expected"), [(16, "words", 1), (48, "words", 4), (48, "windows", 1)]
+)
+def test_a_training_counts_the_positions_of_its_batches(
+    words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, batching: str, expected: int
+) -> None:
+    monkeypatch.setattr(threads, "LARGE", 32 * 150)  # 48 words have some 300 positions
+    data = [f"--data.path={words_file}", f"--data.batch_size={batch_size}", f"--data.batching={batching}"]
+    options = [*data, "--model.network.hidden_dim=32", "--trainer.max_steps=2", "--trainer.default_root_dir", tmp_path]
+    assert run_cli("fit", *options) == 0
+    metrics = json.loads((tmp_path / "default" / "version_0" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["threads"]["number"] == expected
 
 
 def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:

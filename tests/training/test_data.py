@@ -36,6 +36,14 @@ def test_the_training_order_follows_the_training_seed(words_file: Path) -> None:
     assert first_batch(1) == first_batch(1) != first_batch(2)
 
 
+def test_a_batch_has_as_many_positions_as_its_words_on_average_or_windows(words_file: Path) -> None:
+    data = module(words_file, batch_size=8)
+    data.setup("fit")
+    targets = [data.dataset("train").num_targets(torch.tensor([place])) for place in range(len(data.dataset("train")))]
+    assert data.positions == pytest.approx(8 * sum(targets) / len(targets))
+    assert module(words_file, batch_size=8, batching="windows").positions == 8
+
+
 def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wavenet.training.data.CHUNK", 14)
     data = module(words_file, batching="windows")

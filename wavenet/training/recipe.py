@@ -77,10 +77,10 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
 
     - batches of 1,825 tokens times the root of r and the power 1.5 of how much longer the words are, rounded to a power
       of two of words, at most a third of the words;
-    - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 50, nor than 120 times
-      the fourth root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so that the
-      tokens seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long words, which hardly
-      ever begin alike, get more of them: the root of how much longer they are;
+    - below r = 1 epochs so that as many tokens are seen as in five of names.txt, but no more than 50, nor than 120
+      times the fourth root of r (a rich alphabet, whose characters are soon known by heart, takes fewer); above it so
+      that the tokens seen grow with the root of r, up to 18 times those of names.txt, but at least one epoch. Long
+      words, which hardly ever begin alike, get more of them: the root of how much longer they are;
     - a learning rate that falls with the sixth root of r and rises with the power 0.75 of how much longer the words
       are, up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them,
       up to 160;
