@@ -32,7 +32,7 @@ from wavenet.training.recipe import recipe_for
 
 SIZES = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 POOLED = 1_600  # words, or eight lists if that is less, are drawn of each size
-HOPELESS = 0.05  # how much worse than the best so far a setting is that is given up
+HOPELESS = 0.05  # nats, by which a setting that is given up is worse than the best so far
 FIXED = {
     "data.batch_size": 256,
     "trainer.max_epochs": 5,
@@ -135,7 +135,8 @@ def loss_with(samples: Sequence[Sequence[str]], settings: dict[str, Any]) -> flo
 def best_of_search(samples: Sequence[Sequence[str]], trials: int) -> dict[str, Any]:
     """The settings of so many drawn ones, and of the default's (none), that have the lowest loss on these samples.
 
-    Those that are ``HOPELESS`` on two samples, or more, are not tried on the rest.
+    Those that are worse than the best so far by more than ``HOPELESS``, on the first two samples or more, are not tried
+    on the rest.
     """
     rng, best, least = random.Random(0), {}, [float("inf")] * len(samples)
     for settings in [{}, *(drawn_settings(samples[0], rng) for _ in range(trials))]:

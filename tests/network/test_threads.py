@@ -22,31 +22,27 @@ def own_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
     for name in threads.CHOSEN_BY_USER:
         monkeypatch.delenv(name, raising=False)
-    torch.set_num_threads(8)
+    monkeypatch.setattr(threads, "OWN", 8)
     yield
     torch.set_num_threads(before)
 
 
 def test_little_work_is_done_on_one_thread_and_more_on_some() -> None:
     assert set_threads(build(NetworkConfig(), 27)) == torch.get_num_threads() == 1
-    torch.set_num_threads(8)
     assert set_threads(build(NetworkConfig(hidden_dim=384), 27)) == torch.get_num_threads() == threads.MOST
-    torch.set_num_threads(8)
-    assert set_threads(build(NetworkConfig(), 27), positions=4_000) == threads.MOST
-    torch.set_num_threads(8)
-    assert set_threads(build(NetworkConfig(hidden_dim=384), 27), positions=32) == 1
+    assert set_threads(build(NetworkConfig(), 27), tokens=4_000) == threads.MOST
+    assert set_threads(build(NetworkConfig(hidden_dim=384), 27), tokens=32) == 1
     for processes, expected in ((2, 4), (3, 2), (16, 1)):  # which share the eight cores
-        torch.set_num_threads(8)
         assert set_threads(build(NetworkConfig(hidden_dim=384), 27), processes=processes) == expected
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "batching", "expected"), [(16, "words", 1), (48, "words", 4), (48, "windows", 1)]
+    ("batch_size", "batching", "expected"), [(16, "words", 1), (48, "words", 4), (16, "windows", 1)]
 )
-def test_a_training_counts_the_positions_of_its_batches(
+def test_a_training_counts_the_tokens_of_its_batches(
     words_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, batching: str, expected: int
 ) -> None:
-    monkeypatch.setattr(threads, "LARGE", 32 * 150)  # 48 words have some 300 positions
+    monkeypatch.setattr(threads, "LARGE", 32 * 150)  # 48 words have some 300 tokens
     data = [f"--data.path={words_file}", f"--data.batch_size={batch_size}", f"--data.batching={batching}"]
     options = [*data, "--model.network.hidden_dim=32", "--trainer.max_steps=2", "--trainer.default_root_dir", tmp_path]
     assert run_cli("fit", *options) == 0
@@ -57,7 +53,6 @@ def test_a_training_counts_the_positions_of_its_batches(
 def test_the_users_choice_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build(NetworkConfig(), 27)
     assert set_threads(network, 3) == torch.get_num_threads() == 3
-    torch.set_num_threads(8)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert set_threads(network) == torch.get_num_threads() == 8
     assert set_threads(network, 2) == 2

@@ -36,12 +36,15 @@ def test_the_training_order_follows_the_training_seed(words_file: Path) -> None:
     assert first_batch(1) == first_batch(1) != first_batch(2)
 
 
-def test_a_batch_has_as_many_positions_as_its_words_on_average_or_windows(words_file: Path) -> None:
-    data = module(words_file, batch_size=8)
-    data.setup("fit")
-    targets = [data.dataset("train").num_targets(torch.tensor([place])) for place in range(len(data.dataset("train")))]
-    assert data.positions == pytest.approx(8 * sum(targets) / len(targets))
-    assert module(words_file, batch_size=8, batching="windows").positions == 8
+def test_the_tokens_of_a_batch_are_those_of_its_words_on_average_or_of_its_windows(words_file: Path) -> None:
+    def tokens(batch_size: int, batching: str) -> float:
+        return module(words_file, batch_size=batch_size, batching=batching).tokens_of_batch
+
+    train = module(words_file).split.train.words
+    of_all = sum(map(len, train)) + len(train)
+    assert tokens(8, "words") == pytest.approx(8 * of_all / len(train))
+    assert tokens(8, "windows") == 8 * 8
+    assert (tokens(10**6, "words"), tokens(10**6, "windows")) == (of_all, 8 * of_all)  # there are no more
 
 
 def test_evaluation_serves_each_window_once(words_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,12 @@ def test_smaller_lists_get_more_epochs_smaller_batches_and_more_dropout() -> Non
     assert epochs[-1] >= 1
 
 
+@pytest.mark.parametrize(("num_words", "length"), [(1_600, 6), (800, 43), (4_000, 2)])
+def test_no_list_has_more_than_fifty_epochs(num_words: int, length: int) -> None:
+    recipe = recipe_for(like_names(num_words, (1 + length) * num_words))
+    assert recipe.max_steps / recipe.steps_per_epoch == 50
+
+
 @pytest.mark.parametrize("num_words", [40, 800, 8_000, 24_000])
 @pytest.mark.parametrize("length", [6, 40, 200])
 @pytest.mark.parametrize("num_characters", [20, 3_000])

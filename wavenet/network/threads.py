@@ -8,10 +8,14 @@ from torch import nn
 from wavenet.errors import ArgumentError, check_at_least
 
 LARGE = 280_000
-"""Numbers in what a linear layer makes of a batch, from which on more than one thread pays (``benchmarks/busy.py``)."""
+"""Numbers that a linear layer makes of the tokens of a batch, from which on more than one thread pays
+(``benchmarks/busy.py``)."""
 
-POSITIONS = 1_825
-"""Positions in a batch, where nobody says how many: those of the default's training."""
+TOKENS = 1_825
+"""Tokens that a network reads at once, where nobody says how many: those of a batch of the default's training."""
+
+OWN = torch.get_num_threads()
+"""Threads that torch runs on by itself, or as the environment says."""
 
 MOST = 4
 """Threads beyond which layers of these widths have nothing left to divide."""
@@ -22,9 +26,7 @@ TOO_MANY = 1024
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def set_threads(
-    network: nn.Module, threads: int | None = None, processes: int = 1, positions: float = POSITIONS
-) -> int:
+def set_threads(network: nn.Module, threads: int | None = None, processes: int = 1, tokens: float = TOKENS) -> int:
     """Sets torch's number of threads for a network and returns it.
 
     OpenMP's threads wait for each other after every operation, so that two become slower than one where another program
@@ -35,7 +37,7 @@ def set_threads(
         network: The network.
         threads: The user's choice; without one the environment's counts (``OMP_NUM_THREADS``), if it has any.
         processes: How many processes share the machine's cores.
-        positions: How many positions the network computes at once.
+        tokens: About how many tokens the network reads at once.
 
     Raises:
         ArgumentError: ``threads`` is below 1 or above ``TOO_MANY``.
@@ -45,9 +47,9 @@ def set_threads(
         if threads > TOO_MANY:
             raise ArgumentError("threads", f"must be at most {TOO_MANY}, got {threads}")
     elif any(name in os.environ for name in CHOSEN_BY_USER):
-        return torch.get_num_threads()
+        threads = OWN
     else:
         widest = max((layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)), default=0)
-        threads = 1 if positions * widest < LARGE else max(1, min(MOST, torch.get_num_threads() // processes))
+        threads = 1 if tokens * widest < LARGE else max(1, min(MOST, OWN // processes))
     torch.set_num_threads(threads)
     return threads

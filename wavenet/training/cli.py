@@ -22,7 +22,7 @@ from wavenet.inference.model import TrainedModel
 from wavenet.inference.scoring import Score, score_of
 from wavenet.inference.trained_on import TrainedOn
 from wavenet.network.layers import position_wise, receptive_field
-from wavenet.network.threads import POSITIONS, set_threads
+from wavenet.network.threads import TOKENS, set_threads
 from wavenet.runs import LAST, RunFolder, command
 from wavenet.training.arguments import WordsCLI, expanded
 from wavenet.training.callbacks import MONITORS
@@ -61,8 +61,8 @@ class WaveNetCLI(WordsCLI):
 
     def after_instantiate_classes(self) -> None:
         processes = self.trainer.num_devices if self.trainer.world_size > 1 else 1
-        positions = self.datamodule.positions / self.trainer.world_size if self.subcommand == "fit" else POSITIONS
-        self.threads = set_threads(self.model.network, self._get(self.config, "threads"), processes, positions)
+        tokens = self.datamodule.tokens_of_batch / self.trainer.world_size if self.subcommand == "fit" else TOKENS
+        self.threads = set_threads(self.model.network, self._get(self.config, "threads"), processes, tokens)
         if self.trainer.strategy.launcher is not None:
             os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # or Lightning would choose another number
         if self.datamodule.batching == "words" and not position_wise(self.model.network):

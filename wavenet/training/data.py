@@ -185,10 +185,12 @@ class WordsDataModule(L.LightningDataModule):
         )
 
     @property
-    def positions(self) -> float:
-        """The positions that a training batch has targets at: one for each window, or all those of its words."""
-        of_each = self.trained_on.examples["train"] / len(self.split.train.words) if self.batching == "words" else 1.0
-        return self.batch_size * of_each
+    def tokens_of_batch(self) -> float:
+        """About how many tokens a training batch has: those of its words, or ``block_size`` for each window."""
+        num_tokens = self.trained_on.examples["train"]
+        if self.batching == "windows":
+            return self.block_size * min(self.batch_size, num_tokens)
+        return min(1.0, self.batch_size / len(self.split.train.words)) * num_tokens
 
     def setup(self, stage: str) -> None:
         """Builds the datasets of a stage; a character outside the alphabet is found here, before anything runs."""

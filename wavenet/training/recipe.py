@@ -122,8 +122,8 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     steps_per_epoch = ceil(num_examples / batch_size)
     wanted = 5 / small * longer**2 / large**0.5
     if r < 1:
-        most = min(50, 120 * r**0.25)
-        epochs = min(wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
+        most = 120 * r**0.25
+        epochs = min(50, wanted, most, max(most / richer**0.6, FEWEST_STEPS / steps_per_epoch))
     else:
         epochs = max(1.0, min(wanted, 18 / r))
     hidden_dim = 8 * round(min(28 * r**0.25, 16 * longer * large**0.25, 20))
