@@ -11,8 +11,8 @@ LARGE = 280_000
 """Numbers that a linear layer makes of the tokens of a batch, from which on more than one thread pays
 (``benchmarks/busy.py``)."""
 
-TOKENS = 1_825
-"""Tokens that a network reads at once, where nobody says how many: those of a batch of the default's training."""
+TOKENS = 1_024
+"""Tokens that a network is taken to read at once where nobody says how many: few words, or one, are often all."""
 
 OWN = torch.get_num_threads()
 """Threads that torch runs on by itself, or as the environment says."""
