@@ -20,7 +20,7 @@ FEWEST_STEPS = 120
 """The steps that a rich alphabet leaves a small list."""
 
 AFFORDABLE, MANY_WORDS = 1.9e12, 24_000
-"""Operations of a training (a minute to a minute and a half on two cores), and the words beyond which it takes more."""
+"""Operations of a training (about a minute at most on two cores), and the words beyond which it takes more."""
 
 FEWEST_EPOCHS = 3
 """The epochs for which a network is made narrower, if fewer of a wider one could be afforded."""
