@@ -22,9 +22,9 @@ from list_sizes import lists
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = {
-    "default": ["--trainer.max_steps=202"],
-    "width 384": ["--trainer.max_steps=60", "--model.network.hidden_dim=384"],
-    "phrases": ["--trainer.max_steps=100"],
+    "default": ("names", ["--trainer.max_steps=202"]),
+    "width 384": ("names", ["--trainer.max_steps=60", "--model.network.hidden_dim=384"]),
+    "phrases": ("phrases", ["--trainer.max_steps=100"]),
 }
 THREADS: dict[str, tuple[list[str], dict[str, str]]] = {
     "chosen": ([], {}),
@@ -66,14 +66,13 @@ def main() -> None:
     options = given.parse_args()
     words = lists(options.path)
     rows = []
-    for name, settings in TRAINED.items():
-        corpus = words["phrases" if name == "phrases" else "names"]
+    for name, (kind, settings) in TRAINED.items():
         for threads, (more, env) in THREADS.items():
             taken = {}
             for whether in (False, True):
                 with busy(whether):
                     taken[whether] = statistics.median(
-                        train(corpus, [*settings, *more], env, options.limit) for _ in range(options.repeats)
+                        train(words[kind], [*settings, *more], env, options.limit) for _ in range(options.repeats)
                     )
             ratio = f"{taken[True] / taken[False]:.1f}" if taken[True] < options.limit else ""
             busily = f"{taken[True]:.1f}" if ratio else f"over {options.limit:.0f}"
