@@ -44,7 +44,7 @@ def test_the_baseline_is_the_lectures_network(monkeypatch: pytest.MonkeyPatch) -
         ("overhead", {}, []),
         ("context", {"WORDS": 8, "BATCH": 2, "STEPS": 2, "BLOCK_SIZES": (8, 16)}, []),
         ("generate", {"STEPS": 2, "CALLS": 2, "SIZES": (1, 4)}, []),
-        ("busy", {"TRAINED": {"tiny": SHORT}, "THREADS": {"chosen": ([], {})}}, []),
+        ("busy", {"TRAINED": {"tiny": ("names", SHORT)}, "THREADS": {"chosen": ([], {})}}, []),
         ("processes", {"TRAINED": {"tiny": SHORT}, "NUMBERS": (1,)}, []),
         (
             "list_sizes",
