@@ -150,7 +150,10 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoints_of_before(
     options = ["--checkpoint_seconds=0", "--model.optimization.learning_rate=0.03", callback(Diverge, step=7)]
     error = cli_error(*arguments, *options)
     assert error.startswith("error: train/loss is nan at step 7: training has diverged; ")
-    assert error.endswith("lower --model.optimization.learning_rate, which is 0.03\n")
+    rate = "--model.optimization.learning_rate, which is 0.03"
+    assert error.endswith(f"lower {rate}\n")
+    table = f"{rate}, or --model.optimization.ngram_learning_rate, which is 2\n"
+    assert cli_error(*arguments, *options, "--model.optimization.ngram_learning_rate=2").endswith(f"lower {table}")
     last, best = (read_checkpoint(RUN / "checkpoints" / f"{name}.ckpt") for name in ("last", "best"))
     assert (last["global_step"], best["global_step"]) == (6, 5)
     assert all(value.isfinite().all() for value in last["state_dict"].values())

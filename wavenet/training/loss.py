@@ -11,6 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from wavenet.network.sliding import eval_mode, run
+from wavenet.training.optimization import OptimizationConfig
 
 
 class TokenLoss(Metric):
@@ -54,20 +55,20 @@ def gathered_states(state: Tensor, group: Any = None) -> list[Tensor]:
     return [part.cpu() for part in gather_all_tensors(state.cuda() if nccl else state, group)]
 
 
-def check_finite(name: str, loss: float, step: int, learning_rate: float) -> None:
+def check_finite(name: str, loss: float, step: int, optimization: OptimizationConfig) -> None:
     """Raises a ValueError that says what to do if a loss is no longer a number.
 
     Args:
         name: Of the loss.
         loss: In nats.
         step: How many steps have been made.
-        learning_rate: The highest of the training.
+        optimization: What the training was made with.
     """
     if not isfinite(loss):
-        raise ValueError(
-            f"{name} is {loss} at step {step}: training has diverged; "
-            f"lower --model.optimization.learning_rate, which is {learning_rate:g}"
-        )
+        advice = f"lower --model.optimization.learning_rate, which is {optimization.learning_rate:g}"
+        if optimization.ngram_learning_rate > 0:
+            advice += f", or --model.optimization.ngram_learning_rate, which is {optimization.ngram_learning_rate:g}"
+        raise ValueError(f"{name} is {loss} at step {step}: training has diverged; {advice}")
 
 
 def standard_error(log_probs: Sequence[float], num_tokens: Sequence[int]) -> float | None:

@@ -138,7 +138,7 @@ class LanguageModel(L.LightningModule):
         for block in self._blocks:
             for number, loss in enumerate(self._losses_of(block).tolist()):
                 step = block * self._log_every_n_steps + number // self.trainer.accumulate_grad_batches + 1
-                check_finite("train/loss", loss, step, self.optimization.learning_rate)
+                check_finite("train/loss", loss, step, self.optimization)
 
     def _share_statistics(self) -> None:
         """Makes batch norm's running statistics the mean of those of all processes, each of which has its own share.
@@ -182,7 +182,7 @@ class LanguageModel(L.LightningModule):
     def _log_loss(self, stage: str) -> None:
         loss = self._losses[stage].compute().item()
         self._losses[stage].reset()
-        check_finite(f"{stage}/loss", loss, self.global_step, self.optimization.learning_rate)
+        check_finite(f"{stage}/loss", loss, self.global_step, self.optimization)
         self.log(f"{stage}/loss", loss, prog_bar=True)
         self.log_dict({f"{stage}/perplexity": exp(min(loss, 700)), f"{stage}/bits_per_character": loss / log(2)})
 

@@ -37,7 +37,7 @@ def measure(model: LanguageModel, data: WordsDataModule, steps: int) -> dict[str
         for split in Split._fields
     }
     for name, loss in losses.items():
-        check_finite(name, loss, steps, model.optimization.learning_rate)
+        check_finite(name, loss, steps, model.optimization)
     return losses
 
 
