@@ -146,7 +146,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
         learning_rate=round(learning_rate, 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.15 * log(more)), 3),
+        dropout=round(min(0.5, 0.2 * log(more)), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
         ngram_rows=2 ** min(rows, int(log2(MOST_LOGITS / (num_characters + 1)))),
