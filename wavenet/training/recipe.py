@@ -84,7 +84,8 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
     - a learning rate that falls with the sixth root of r and rises with the power 0.75 of how much longer the words
       are, up to 0.05; a width that falls with the fourth root of r, and rises with it for longer words or more of them,
       up to 160;
-    - dropout that rises with the logarithm of the epochs, and weight decay with the power -3/4 of r.
+    - dropout that rises with the logarithm of the epochs, by less where words are long, up to 0.5;
+    - weight decay that rises with the power -3/4 of r.
 
     A training takes ``AFFORDABLE`` operations at most. Where words are both many and long, the network is narrower, so
     that it has the three epochs which a wider one could not have in that time; and no list has more epochs than fit
@@ -146,7 +147,7 @@ def recipe_for(words: Sequence[str], windows: bool = False, batch_size: int | No
         num_validations=min(20, max_steps, round(5 * small**-0.25)),
         learning_rate=round(learning_rate, 5),
         weight_decay=round(min(1.0, 0.01 * small**-0.75), 4),
-        dropout=round(min(0.5, 0.2 * log(more)), 3),
+        dropout=round(min(0.5, max(0.15, 0.2 / longer) * log(more)), 3),
         hidden_dim=hidden_dim,
         block_size=4 if quantiles(map(len, words), n=20)[-1] < 4 else 8,
         ngram_rows=2 ** min(rows, int(log2(MOST_LOGITS / (num_characters + 1)))),
