@@ -112,8 +112,9 @@ def guess(
     Examples:
         >>> from wavenet import NetworkConfig, build
         >>> network, labels = build(NetworkConfig(), 3, num_labels=2), Labels({"X": 30, "Y": 10})
-        >>> guess(network, Vocabulary("ab"), labels, ["ab"])  # a network that knows no difference yet
-        [Guess(word='ab', probabilities={'X': 0.75, 'Y': 0.25})]
+        >>> (found,) = guess(network, Vocabulary("ab"), labels, ["ab"])  # a network that knows no difference yet
+        >>> {label: round(probability, 6) for label, probability in found.probabilities.items()}
+        {'X': 0.75, 'Y': 0.25}
     """
     probabilities = (log_likelihoods(network, vocabulary, words) + log_prior(labels, uniform)).softmax(dim=1)  # (W, L)
     return [Guess(word, ordered(labels, row)) for word, row in zip(words, probabilities, strict=True)]
